@@ -1,0 +1,72 @@
+// Package projector keeps one tier up to date: read → batch → apply and
+// checkpoint in one atomic step. It declares Tier, the one abstraction that
+// carries the system; projectortest is the suite that every Tier must pass.
+package projector
+
+import (
+	"context"
+	"errors"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+)
+
+// Errors that a Tier reports by wrapping.
+var (
+	// ErrConflict: the tier's checkpoint is not Batch.From; nothing was
+	// applied. Another projector, a rebuild or a crash moved it.
+	ErrConflict = errors.New("another writer moved the checkpoint")
+	// ErrForeignData: the tier holds data but no checkpoint of ours.
+	ErrForeignData = errors.New("tier holds data that Tapedeck did not write")
+	// ErrRefused: the tier was written by a newer schema, or a setting does
+	// not fit. Retrying does not help.
+	ErrRefused = errors.New("refused")
+)
+
+// Batch is a run of consecutive log events for one atomic step.
+type Batch struct {
+	// From is the checkpoint that the tier must hold; To the one it gets.
+	From, To eventlog.Checkpoint
+	// Events are those of (From.Sequence, To.Sequence] that pass the reader's
+	// filter, in log order. It may be empty: then only the checkpoint moves.
+	Events []*events.Event
+}
+
+// Tier is one materialized view of the log. Methods may be called from one
+// goroutine at a time; two Tiers over the same store may run at once.
+type Tier interface {
+	// Name is "redis", "mysql", "clickhouse" or "file".
+	Name() string
+	// Kinds lists the kinds of rows that the tier holds.
+	Kinds() []book.Kind
+	// Checkpoint says how far the tier is; the zero Checkpoint when it is
+	// empty. It wraps ErrForeignData when there is data but no checkpoint.
+	Checkpoint(ctx context.Context) (eventlog.Checkpoint, error)
+	// Apply changes the contents and moves the checkpoint from b.From to b.To
+	// in one atomic step: after a crash at any instant, either both or
+	// neither. It wraps ErrConflict when the checkpoint is not b.From. Any
+	// other error leaves it unknown whether the step was taken: ask
+	// Checkpoint before going on.
+	Apply(ctx context.Context, b Batch) error
+	// Dump yields the contents as canonical rows, ordered by kind as Kinds
+	// lists them, then by key bytewise.
+	Dump(ctx context.Context, yield func(book.Row) error) error
+	// Shadow opens an empty tier of the same kind beside this one, dropping
+	// what an earlier attempt left there.
+	Shadow(ctx context.Context) (Shadow, error)
+	// Close releases connections; it writes nothing.
+	Close() error
+}
+
+// Shadow is a tier being built beside the live one.
+type Shadow interface {
+	Tier
+	// Promote swaps the shadow into the live tier's place in one atomic step,
+	// checkpoint included. Readers see the old contents or the new, nothing
+	// between. A projector on the live tier meets ErrConflict and goes on from
+	// the new checkpoint.
+	Promote(ctx context.Context) error
+	// Discard removes the shadow. Discarding a promoted shadow does nothing.
+	Discard(ctx context.Context) error
+}
