@@ -1,0 +1,48 @@
+# Tapedeck: `make help` lists what there is.
+SHELL := /bin/bash
+GO ?= go
+GOLANGCI_LINT_VERSION ?= v2.12.2
+COMMANDS := $(notdir $(wildcard cmd/*))
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build all commands into bin/
+	@mkdir -p bin
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: run
+run: build ## record the sample on a local tape and play it into files (and Redis, when TAPEDECK_REDIS_URL names one); Ctrl-C stops
+	@exec deploy/run.sh
+
+.PHONY: servers
+servers: ## install the database servers that the tests start for themselves (Debian, Ubuntu)
+	@deploy/install-servers.sh
+
+.PHONY: test
+test: build servers ## run all tests against real servers, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 14m ./...
+
+.PHONY: check
+check: ## formatting, vet, lint, and that everything builds for Windows too
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run: gofmt -w ."; exit 1; }
+	$(GO) vet ./...
+	GOOS=windows $(GO) build ./...
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run ./...
+
+.PHONY: bench
+bench: servers ## measure ingest, log and tiers beside the raw engines, in one run
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./events ./internal/... ./tests/...
+
+.PHONY: fuzz
+fuzz: ## fuzz the decoder and the file readers, a minute each
+	@deploy/fuzz.sh
+
+.PHONY: clean
+clean: ## remove what build and run made
+	rm -rf bin data
