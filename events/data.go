@@ -40,7 +40,7 @@ type TradeRecorded struct {
 	// Volume is whole shares, > 0.
 	Volume int64 `json:"volume"`
 	// Amount is price × volume to 0.01 yuan; filled in when absent.
-	Amount       Money     `json:"amount"`
+	Amount       Money     `json:"amount" tape:"default"`
 	StrategyName string    `json:"strategy_name,omitzero"`
 	Remark       string    `json:"remark,omitzero"`
 	TradedAt     time.Time `json:"traded_at"`
@@ -51,7 +51,7 @@ type TradeRecorded struct {
 type PositionOpened struct {
 	AccountID string `json:"account_id"`
 	StockCode string `json:"stock_code"`
-	HeldDays  int64  `json:"held_days"`
+	HeldDays  int64  `json:"held_days" tape:"default"`
 }
 
 // PositionHeldDaysSet sets held days; it opens the position if need be.
@@ -122,7 +122,7 @@ type StrategyCreated struct {
 	Version      string `json:"version"`
 	Description  string `json:"description,omitzero"`
 	// Status is testing (filled in when absent), active or inactive.
-	Status string `json:"status"`
+	Status string `json:"status" tape:"default"`
 }
 
 // StrategyUpdated changes what is not nil.
@@ -145,7 +145,7 @@ type StrategyBound struct {
 	AllocatedCapital Money   `json:"allocated_capital"`
 	RiskLimit        Percent `json:"risk_limit"`
 	// Status is active (filled in when absent) or paused.
-	Status string `json:"status"`
+	Status string `json:"status" tape:"default"`
 }
 
 // BindingChanged changes what is not nil of an existing binding.

@@ -1,10 +1,7 @@
 package events
 
 import (
-	"fmt"
-	"math"
-	"strconv"
-	"strings"
+	"errors"
 )
 
 // Money is decimal, never float: a count of the smallest unit, read from the
@@ -29,6 +26,9 @@ const (
 	MaxUnscaled = 99_999_999_999_999_999
 	// MaxVolume bounds a volume, in shares.
 	MaxVolume = 1_000_000_000_000
+
+	// maxLiteral bounds the text of a number, in bytes.
+	maxLiteral = 400
 )
 
 // ParsePrice reads a decimal literal, rounding half away from zero to 0.001.
@@ -58,84 +58,145 @@ func (m Money) String() string { return string(appendFixed(nil, int64(m), moneyS
 // String is the canonical form: always two digits after the point.
 func (p Percent) String() string { return string(appendFixed(nil, int64(p), percentScale)) }
 
-// parseFixed reads an optional sign, digits, an optional fraction and an
-// optional exponent (the JSON number grammar, leading zeros and a leading '+'
-// refused) into units of 10^-scale, rounding half away from zero.
-func parseFixed(text string, scale int) (int64, error) {
-	digits, exp, neg, err := splitNumber(text)
-	if err != nil {
+// AppendText makes other encoders write the canonical form, too.
+func (p Price) AppendText(b []byte) ([]byte, error) { return appendFixed(b, int64(p), priceScale), nil }
+
+// AppendText makes other encoders write the canonical form, too.
+func (m Money) AppendText(b []byte) ([]byte, error) { return appendFixed(b, int64(m), moneyScale), nil }
+
+// AppendText makes other encoders write the canonical form, too.
+func (p Percent) AppendText(b []byte) ([]byte, error) {
+	return appendFixed(b, int64(p), percentScale), nil
+}
+
+var (
+	errNotDecimal = errors.New("must be a decimal number such as 12.345")
+	errTooLarge   = errors.New("is too large: at most 17 digits are kept")
+	errNotWhole   = errors.New("must be a whole number")
+	errTooLong    = errors.New("is too long for a number: at most 400 characters")
+)
+
+// literal is a number taken apart: the digits from the first to the last of
+// its text, of which point are a power of ten below the units.
+type literal struct {
+	digits   [maxLiteral]byte // without leading zeros
+	n        int
+	exponent int // the value is digits × 10^exponent
+	negative bool
+}
+
+// parseFixed reads a literal of the JSON number grammar into units of
+// 10^-scale, rounding half away from zero.
+func parseFixed[T ~string | ~[]byte](text T, scale int) (int64, error) {
+	var l literal
+	if err := readLiteral(&l, text); err != nil {
 		return 0, err
 	}
-	// The value is digits × 10^exp; wanted are units of 10^-scale.
-	shift := exp + scale
-	roundUp := false
-	if shift < 0 {
-		cut := len(digits) + shift
-		switch {
-		case cut < 0:
-			digits = ""
-		default:
-			roundUp = digits[cut] >= '5'
-			digits = digits[:cut]
-		}
-	} else if digits != "" {
-		if len(digits)+shift > 18 {
-			return 0, errTooLarge()
-		}
-		digits += strings.Repeat("0", shift)
+	// Wanted are units of 10^-scale: keep so many digits, pad with zeros.
+	keep := l.n + l.exponent + scale
+	if l.n == 0 || keep < 0 {
+		return 0, nil
 	}
-	if len(digits) > 18 {
-		return 0, errTooLarge()
+	if keep > 17 {
+		return 0, errTooLarge
 	}
 	var n int64
-	for i := range len(digits) {
-		n = n*10 + int64(digits[i]-'0')
+	for i := range keep {
+		n *= 10
+		if i < l.n {
+			n += int64(l.digits[i] - '0')
+		}
 	}
-	if roundUp {
+	if keep < l.n && l.digits[keep] >= '5' {
 		n++
 	}
 	if n > MaxUnscaled {
-		return 0, errTooLarge()
+		return 0, errTooLarge
 	}
-	if neg {
+	if l.negative {
 		n = -n
 	}
 	return n, nil
 }
 
-func errTooLarge() error { return fmt.Errorf("is too large: at most 17 digits are kept") }
+// parseInteger reads a whole number; 100.0 and 1e2 are whole.
+func parseInteger[T ~string | ~[]byte](text T) (int64, error) {
+	var l literal
+	if err := readLiteral(&l, text); err != nil {
+		return 0, err
+	}
+	for l.n > 0 && l.digits[l.n-1] == '0' {
+		l.n--
+		l.exponent++
+	}
+	if l.n > 0 && l.exponent < 0 {
+		return 0, errNotWhole
+	}
+	return parseFixed(text, 0)
+}
 
-// splitNumber takes a JSON number literal apart: its digits without leading
-// zeros, the power of ten they are to be multiplied with, and its sign.
-func splitNumber(text string) (digits string, exp int, neg bool, err error) {
-	bad := func() (string, int, bool, error) {
-		return "", 0, false, fmt.Errorf("must be a decimal number such as 12.345")
+// readLiteral reads the JSON number grammar: optional minus, digits without a
+// leading zero, optional fraction, optional exponent.
+func readLiteral[T ~string | ~[]byte](l *literal, text T) error {
+	if len(text) > maxLiteral {
+		return errTooLong
 	}
-	rest, neg := strings.CutPrefix(text, "-")
-	mantissa, exponent, hasExp := rest, "", false
-	if i := strings.IndexAny(rest, "eE"); i >= 0 {
-		mantissa, exponent, hasExp = rest[:i], rest[i+1:], true
-	}
-	whole, fraction, hasPoint := strings.Cut(mantissa, ".")
-	if whole == "" || (len(whole) > 1 && whole[0] == '0') || (hasPoint && fraction == "") ||
-		!allDigits(whole) || !allDigits(fraction) || len(text) > 400 {
-		return bad()
-	}
-	if hasExp {
-		e := strings.TrimPrefix(exponent, "+")
-		n, convErr := strconv.Atoi(e)
-		if convErr != nil || math.Abs(float64(n)) > 400 {
-			return bad()
+	i := 0
+	digits := func(fraction bool) bool {
+		start := i
+		for ; i < len(text) && text[i]-'0' <= 9; i++ {
+			if fraction {
+				l.exponent--
+			}
+			if l.n > 0 || text[i] != '0' {
+				l.digits[l.n] = text[i]
+				l.n++
+			}
 		}
-		exp = n
+		return i > start
 	}
-	digits = strings.TrimLeft(whole+fraction, "0")
-	return digits, exp - len(fraction), neg, nil
+	if i < len(text) && text[i] == '-' {
+		l.negative = true
+		i++
+	}
+	start := i
+	if !digits(false) || text[start] == '0' && i > start+1 {
+		return errNotDecimal
+	}
+	if i < len(text) && text[i] == '.' {
+		i++
+		if !digits(true) {
+			return errNotDecimal
+		}
+	}
+	if i < len(text) && text[i]|0x20 == 'e' {
+		i++
+		minus := i < len(text) && text[i] == '-'
+		if i < len(text) && (text[i] == '-' || text[i] == '+') {
+			i++
+		}
+		// Beyond a million every exponent means zero or too large.
+		start, e := i, 0
+		for ; i < len(text) && text[i]-'0' <= 9; i++ {
+			e = min(e*10+int(text[i]-'0'), 1_000_000)
+		}
+		if i == start {
+			return errNotDecimal
+		}
+		if minus {
+			e = -e
+		}
+		l.exponent += e
+	}
+	if i != len(text) {
+		return errNotDecimal
+	}
+	return nil
 }
 
 func allDigits(s string) bool {
 	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+		if s[i]-'0' > 9 {
 			return false
 		}
 	}
@@ -145,20 +206,21 @@ func allDigits(s string) bool {
 // appendFixed writes n units of 10^-scale with exactly scale digits after the
 // point.
 func appendFixed(dst []byte, n int64, scale int) []byte {
+	u := uint64(n)
 	if n < 0 {
 		dst = append(dst, '-')
-		n = -n
+		u = -u
 	}
 	var buf [24]byte
 	i := len(buf)
-	for k := 0; n > 0 || k <= scale; k++ {
+	for k := 0; u > 0 || k <= scale; k++ {
 		if k == scale && scale > 0 {
 			i--
 			buf[i] = '.'
 		}
 		i--
-		buf[i] = byte('0' + n%10)
-		n /= 10
+		buf[i] = byte('0' + u%10)
+		u /= 10
 	}
 	return append(dst, buf[i:]...)
 }
