@@ -1,0 +1,104 @@
+package silverquant
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
+)
+
+// Encoding is how a file's text is stored. Python's open writes the locale's:
+// GBK on Chinese Windows, UTF-8 elsewhere.
+type Encoding string
+
+// The encodings. GBK is read and written as GB18030, which extends it to all
+// of Unicode, so that no name is lost.
+const (
+	UTF8 Encoding = "utf-8"
+	GBK  Encoding = "gbk"
+)
+
+// ParseEncoding reads "utf-8" or "gbk".
+func ParseEncoding(text string) (Encoding, error) {
+	switch e := Encoding(text); e {
+	case UTF8, GBK:
+		return e, nil
+	}
+	return "", fmt.Errorf("encoding %q: must be utf-8 or gbk", text)
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// Encode turns UTF-8 text into e's bytes.
+func (e Encoding) Encode(text []byte) ([]byte, error) {
+	if e != GBK {
+		return text, nil
+	}
+	out, err := simplifiedchinese.GB18030.NewEncoder().Bytes(text)
+	if err != nil {
+		return nil, fmt.Errorf("encode as gbk: %w", err)
+	}
+	return out, nil
+}
+
+// DetectEncoding reads all of r and seeks back to its start: text that is
+// valid UTF-8, but for a last character cut short, is UTF8, all else GBK.
+func DetectEncoding(r io.ReadSeeker) (Encoding, error) {
+	found := UTF8
+	buf := bufio.NewReaderSize(r, 64<<10)
+	for {
+		c, size, err := buf.ReadRune()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		if c == utf8.RuneError && size == 1 && !cutShort(buf) {
+			found = GBK
+			break
+		}
+	}
+	_, err := r.Seek(0, io.SeekStart)
+	return found, err
+}
+
+// cutShort tells whether the byte just read begins a character that the end of
+// the file cuts short.
+func cutShort(buf *bufio.Reader) bool {
+	if buf.UnreadRune() != nil {
+		return false
+	}
+	rest, _ := buf.Peek(utf8.UTFMax)
+	_, _ = buf.Discard(1)
+	return len(rest) < utf8.UTFMax && !utf8.FullRune(rest)
+}
+
+// decoder is r's text as UTF-8, without a byte order mark.
+func decoder(r io.ReadSeeker) (*bufio.Reader, error) {
+	enc, err := DetectEncoding(r)
+	if err != nil {
+		return nil, err
+	}
+	if enc == GBK {
+		return bufio.NewReaderSize(simplifiedchinese.GB18030.NewDecoder().Reader(r), 64<<10), nil
+	}
+	buf := bufio.NewReaderSize(r, 64<<10)
+	if mark, err := buf.Peek(len(byteOrderMark)); err == nil && bytes.Equal(mark, byteOrderMark) {
+		_, _ = buf.Discard(len(byteOrderMark))
+	}
+	return buf, nil
+}
+
+// decodeAll is the whole text as UTF-8, without a byte order mark.
+func decodeAll(raw []byte) ([]byte, error) {
+	buf, err := decoder(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(buf)
+}

@@ -1,0 +1,424 @@
+package silverquant
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+)
+
+// ImportOptions tell what the folder itself does not.
+type ImportOptions struct {
+	// CreateAccount is set where the log does not know the account yet: the
+	// first event creates it, with the first row of assets.csv as capital.
+	CreateAccount bool
+	// Broker is QMT, GM or TDX; empty is GM for an account id that is a UUID
+	// and QMT for any other.
+	Broker string
+	// DailyDir is a folder of klines, <code>.csv each; empty is none.
+	DailyDir string
+}
+
+const (
+	// importBars is how many bars one kline event carries at most.
+	importBars = 1000
+	// dailySource is the source of klines: they belong to no account, so two
+	// accounts' imports of one folder give the same events.
+	dailySource = "import/daily"
+)
+
+var uuidShape = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// unknownMoment is the exchange's first trading day. It dates positions in a
+// folder that holds no date at all.
+var unknownMoment = time.Date(1990, 12, 19, 15, 0, 0, 0, events.Zone)
+
+// ImportEvents turns a cache folder into valid events: account.created where
+// asked for, the trades in file order, a capital_updated per row of assets.csv,
+// the klines, and then the positions: _inc_date first, so that it increments
+// nothing, held days, and marked prices. Positions are dated by the latest
+// moment known in the folder.
+//
+// Ids depend on nothing but the content, so importing twice, or a grown
+// folder, repeats the ids of what was imported before. An error that is a
+// *Reject is about one row and the import goes on; any other ends it. Half a
+// JSON file is noticed before the first event. Missing files are empty ones.
+func ImportEvents(dir, account string, opts ImportOptions) iter.Seq2[*events.Event, error] {
+	return func(yield func(*events.Event, error) bool) {
+		im := &importer{dir: dir, account: account, opts: opts, seen: make(map[string]int), yield: yield}
+		if err := im.run(); err != nil && !errors.Is(err, errStopped) {
+			yield(nil, fmt.Errorf("import %s: %w", dir, err))
+		}
+	}
+}
+
+// errStopped ends an import whose consumer wants no more.
+var errStopped = errors.New("stopped")
+
+type importer struct {
+	dir, account string
+	opts         ImportOptions
+	// seen counts identical rows, by the id of the first.
+	seen   map[string]int
+	latest time.Time
+	yield  func(*events.Event, error) bool
+}
+
+func (im *importer) run() error {
+	if info, err := os.Stat(im.dir); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return errors.New("not a folder")
+	}
+	pos, err := im.readPositions()
+	if err != nil {
+		return err
+	}
+	if im.opts.CreateAccount {
+		if err := im.createAccount(); err != nil {
+			return err
+		}
+	}
+	for _, step := range []func() error{im.trades, im.assets, im.klines} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return im.positions(pos)
+}
+
+// folderState is what the JSON files hold.
+type folderState struct {
+	file     string
+	held     Positions
+	max, min []Mark
+	rejects  []*Reject
+}
+
+func (im *importer) readPositions() (s folderState, err error) {
+	keep := func(rejects []*Reject) { s.rejects = append(s.rejects, rejects...) }
+	read := func(file string) ([]byte, error) {
+		raw, err := os.ReadFile(filepath.Join(im.dir, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err == nil && raw == nil {
+			raw = []byte{}
+		}
+		return raw, err
+	}
+	var rejects []*Reject
+	for _, s.file = range []string{PositionsFile, HeldDaysFile} {
+		raw, err := read(s.file)
+		if err != nil {
+			return s, err
+		}
+		if raw == nil {
+			continue
+		}
+		if s.held, rejects, err = ReadPositions(s.file, raw); err != nil {
+			return s, err
+		}
+		keep(rejects)
+		break
+	}
+	for file, into := range map[string]*[]Mark{MaxPriceFile: &s.max, MinPriceFile: &s.min} {
+		raw, err := read(file)
+		if err != nil {
+			return s, err
+		}
+		if raw == nil {
+			continue
+		}
+		if *into, rejects, err = ReadPrices(file, raw); err != nil {
+			return s, err
+		}
+		keep(rejects)
+	}
+	slices.SortStableFunc(s.rejects, func(a, b *Reject) int { return strings.Compare(a.File, b.File) })
+	return s, nil
+}
+
+// open opens a file for reading rows; a missing one is empty.
+func open(path string) (readSeekCloser, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return emptyFile{bytes.NewReader(nil)}, nil
+	}
+	return f, err
+}
+
+type readSeekCloser interface {
+	Read([]byte) (int, error)
+	Seek(int64, int) (int64, error)
+	Close() error
+}
+
+type emptyFile struct{ *bytes.Reader }
+
+func (emptyFile) Close() error { return nil }
+
+// forEach hands on each good row of a file and yields its rejects.
+func forEach[T any](im *importer, path string, read func(string, readSeekCloser) iter.Seq2[T, error], use func(T) error) error {
+	f, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for row, err := range read(filepath.Base(path), f) {
+		var reject *Reject
+		switch {
+		case errors.As(err, &reject):
+			err = im.reject(reject)
+		case err == nil:
+			err = use(row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func deals(name string, f readSeekCloser) iter.Seq2[Deal, error]   { return ReadDeals(name, f) }
+func assets(name string, f readSeekCloser) iter.Seq2[Asset, error] { return ReadAssets(name, f) }
+func bars(name string, f readSeekCloser) iter.Seq2[Bar, error]     { return ReadBars(name, f) }
+
+func (im *importer) reject(r *Reject) error {
+	if !im.yield(nil, r) {
+		return errStopped
+	}
+	return nil
+}
+
+// emit validates and yields one event; content is what its id is made of and
+// must never change its form. where says which row it came from.
+func (im *importer) emit(at time.Time, data events.Data, owner string, content []string, where Reject) error {
+	e := &events.Event{Source: "import/" + im.account, Time: at, Data: data}
+	kind := string(data.Type())
+	if data.Type() == events.TypeKlineRecorded {
+		e.Source = dailySource
+	}
+	e.ID = im.id(kind, owner, content)
+	if err := e.Validate(); err != nil {
+		return im.reject(newReject(where.File, where.Line, err.Error(), strings.Join(content, ",")))
+	}
+	if !im.yield(e, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+// id is "imp-" and 160 bits of a hash over the content and how many rows with
+// the same content came before. Fields are length-prefixed, so no two
+// contents run together.
+func (im *importer) id(kind, owner string, content []string) string {
+	digest := func(fields ...string) string {
+		h := sha256.New()
+		for _, f := range fields {
+			fmt.Fprintf(h, "%d:%s", len(f), f)
+		}
+		return hex.EncodeToString(h.Sum(nil)[:20])
+	}
+	first := digest(append([]string{kind, owner}, content...)...)
+	im.seen[first]++
+	return "imp-" + digest(first, strconv.Itoa(im.seen[first]))
+}
+
+func (im *importer) createAccount() error {
+	var capital events.Money
+	var first time.Time
+	found := errors.New("found")
+	err := forEach(&importer{yield: func(*events.Event, error) bool { return true }}, filepath.Join(im.dir, AssetsFile), assets, func(a Asset) error {
+		capital, first = a.Total, a.Date.Time()
+		return found
+	})
+	if err != nil && !errors.Is(err, found) {
+		return err
+	}
+	if err == nil {
+		return fmt.Errorf("account %s is unknown and %s has no row to take its initial capital from: create the account first", im.account, AssetsFile)
+	}
+	broker := im.opts.Broker
+	if broker == "" {
+		broker = "QMT"
+		if uuidShape.MatchString(im.account) {
+			broker = "GM"
+		}
+	}
+	return im.emit(first, &events.AccountCreated{
+		AccountID: im.account, AccountName: im.account, Broker: broker, InitialCapital: capital,
+	}, im.account, []string{broker, capital.String(), events.FormatTime(first)}, Reject{File: AssetsFile})
+}
+
+func (im *importer) sawMoment(t time.Time) {
+	if t.After(im.latest) {
+		im.latest = t
+	}
+}
+
+func (im *importer) trades() error {
+	return forEach(im, filepath.Join(im.dir, DealsFile), deals, func(d Deal) error {
+		at, err := time.ParseInLocation(time.DateOnly+" "+time.TimeOnly, d.Date.String()+" "+d.Time, events.Zone)
+		if err != nil {
+			return err
+		}
+		im.sawMoment(at)
+		return im.emit(at, &events.TradeRecorded{
+			AccountID: im.account, StockCode: d.StockCode, StockName: d.StockName, OrderType: d.OrderType, PriceType: d.PriceType,
+			Price: d.Price, Volume: d.Volume, Remark: d.Remark, TradedAt: at,
+		}, im.account, []string{
+			d.Date.String(), d.Time, d.StockCode, d.StockName, string(d.OrderType), string(d.PriceType), d.Remark,
+			d.Price.String(), strconv.FormatInt(d.Volume, 10),
+		}, Reject{File: DealsFile, Line: d.Line})
+	})
+}
+
+func (im *importer) assets() error {
+	return forEach(im, filepath.Join(im.dir, AssetsFile), assets, func(a Asset) error {
+		at := a.Date.Time().Add(15 * time.Hour)
+		im.sawMoment(at)
+		return im.emit(at, &events.CapitalUpdated{AccountID: im.account, TotalAssets: a.Total, Date: a.Date},
+			im.account, []string{a.Date.String(), a.Total.String()}, Reject{File: AssetsFile, Line: a.Line})
+	})
+}
+
+func (im *importer) klines() error {
+	if im.opts.DailyDir == "" {
+		return nil
+	}
+	files, err := os.ReadDir(im.opts.DailyDir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		code, ok := strings.CutSuffix(f.Name(), ".csv")
+		if !ok || f.IsDir() {
+			continue
+		}
+		if err := im.stockKlines(f.Name(), code); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (im *importer) stockKlines(file, code string) error {
+	var all []Bar
+	at := make(map[events.Date]int)
+	if err := forEach(im, filepath.Join(im.opts.DailyDir, file), bars, func(b Bar) error {
+		one := events.Event{
+			ID: "bar", Source: dailySource, Time: b.Date.Time(),
+			Data: &events.KlineRecorded{StockCode: code, Bars: []events.Bar{b.Bar}},
+		}
+		if err := one.Validate(); err != nil {
+			return im.reject(newReject(file, b.Line, err.Error(), string(AppendBar(nil, b.Bar))))
+		}
+		i, again := at[b.Date]
+		if !again {
+			at[b.Date] = len(all)
+			all = append(all, b)
+			return nil
+		}
+		earlier := all[i]
+		all[i] = b
+		return im.reject(newReject(file, earlier.Line, fmt.Sprintf("line %d has the same date", b.Line), string(AppendBar(nil, earlier.Bar))))
+	}); err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(a, b Bar) int { return int(a.Date - b.Date) })
+	for chunk := range slices.Chunk(all, importBars) {
+		data := &events.KlineRecorded{StockCode: code}
+		var content []byte
+		for _, b := range chunk {
+			data.Bars = append(data.Bars, b.Bar)
+			content = AppendBar(content, b.Bar)
+		}
+		last := chunk[len(chunk)-1]
+		if err := im.emit(last.Date.Time().Add(15*time.Hour+30*time.Minute), data, code, []string{string(content)}, Reject{File: file, Line: last.Line}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (im *importer) positions(s folderState) error {
+	for _, r := range s.rejects {
+		if err := im.reject(r); err != nil {
+			return err
+		}
+	}
+	if s.held.IncDate != 0 {
+		im.sawMoment(s.held.IncDate.Time())
+	}
+	at := im.latest
+	if at.IsZero() {
+		at = unknownMoment
+	}
+	moment := events.FormatTime(at)
+	if s.held.IncDate != 0 {
+		if err := im.emit(at, &events.PositionDaysIncremented{AccountID: im.account, Date: s.held.IncDate},
+			im.account, []string{s.held.IncDate.String(), moment}, Reject{File: s.file}); err != nil {
+			return err
+		}
+	}
+	for _, h := range s.held.Held {
+		if !h.Open {
+			continue
+		}
+		if err := im.emit(at, &events.PositionHeldDaysSet{AccountID: im.account, StockCode: h.StockCode, HeldDays: h.Days},
+			im.account, []string{h.StockCode, strconv.FormatInt(h.Days, 10), moment}, Reject{File: s.file, Line: h.Line}); err != nil {
+			return err
+		}
+	}
+	return im.marks(at, s)
+}
+
+// marks emits one event per stock that has a marked price.
+func (im *importer) marks(at time.Time, s folderState) error {
+	lowest := make(map[string]Mark)
+	for _, m := range s.min {
+		lowest[m.StockCode] = m
+	}
+	mark := func(file string, line int, code string, high, low *events.Price) error {
+		content := []string{code, "", "", events.FormatTime(at)}
+		for i, p := range []*events.Price{high, low} {
+			if p != nil {
+				content[1+i] = p.String()
+			}
+		}
+		return im.emit(at, &events.PositionPriceMarked{AccountID: im.account, StockCode: code, MaxPrice: high, MinPrice: low},
+			im.account, content, Reject{File: file, Line: line})
+	}
+	for _, m := range s.max {
+		var low *events.Price
+		if l, both := lowest[m.StockCode]; both {
+			low = &l.Price
+			delete(lowest, m.StockCode)
+		}
+		if err := mark(MaxPriceFile, m.Line, m.StockCode, &m.Price, low); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.min {
+		if _, alone := lowest[m.StockCode]; !alone {
+			continue
+		}
+		if err := mark(MinPriceFile, m.Line, m.StockCode, nil, &m.Price); err != nil {
+			return err
+		}
+	}
+	return nil
+}
