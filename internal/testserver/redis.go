@@ -1,0 +1,70 @@
+package testserver
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisOption changes how a private Redis is started.
+type RedisOption func(*redisConfig)
+
+type redisConfig struct {
+	appendFsync string
+	extra       []string
+}
+
+// AOF turns the append-only file on with the given appendfsync policy:
+// "always", "everysec" or "no". Without it Redis keeps nothing on disk.
+func AOF(appendFsync string) RedisOption {
+	return func(c *redisConfig) { c.appendFsync = appendFsync }
+}
+
+// RedisArgs passes further arguments to redis-server, such as
+// "--requirepass", "secret".
+func RedisArgs(args ...string) RedisOption {
+	return func(c *redisConfig) { c.extra = append(c.extra, args...) }
+}
+
+// Redis starts a private Redis server.
+func Redis(t T, options ...RedisOption) *Server {
+	t.Helper()
+	var config redisConfig
+	for _, option := range options {
+		option(&config)
+	}
+	return start(t, engine{
+		binary:  "redis-server",
+		install: "sudo apt-get install -y redis-server",
+		ports:   1,
+		args:    config.args,
+		url:     func(s *Server) string { return "redis://" + s.addr(0) + "/0" },
+		ready:   redisReady,
+	})
+}
+
+func (c redisConfig) args(s *Server) []string {
+	args := []string{
+		"--port", strconv.Itoa(s.ports[0]), "--bind", "127.0.0.1",
+		"--dir", s.dir, "--save", "", "--databases", "64",
+	}
+	if c.appendFsync == "" {
+		args = append(args, "--appendonly", "no")
+	} else {
+		args = append(args, "--appendonly", "yes", "--appendfsync", c.appendFsync)
+	}
+	return append(args, c.extra...)
+}
+
+// redisReady waits for an answer that only a server done with loading gives;
+// one that wants a password is as ready.
+func redisReady(ctx context.Context, s *Server) error {
+	client := redis.NewClient(&redis.Options{Addr: s.addr(0), MaxRetries: -1, DialerRetries: 1, PoolSize: 1})
+	defer client.Close()
+	err := client.Ping(ctx).Err()
+	if redis.IsAuthError(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,226 @@
+// Package testserver starts real, private database servers for tests and
+// benchmarks: each on its own free port and in its own folder, ready when the
+// constructor returns, gone when the test ends (on Linux also when the test
+// process is killed). A missing server fails the test with the command that
+// installs it; nothing is ever skipped.
+package testserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// T is what a server needs of its test; testing.TB has it all. It is an
+// interface of its own so that a command can run private servers as well.
+type T interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Logf(format string, args ...any)
+	TempDir() string
+	Cleanup(f func())
+}
+
+const (
+	startTimeout = 20 * time.Second
+	pollInterval = 10 * time.Millisecond
+	// Ports are taken from below the range that systems hand out to outgoing
+	// connections: while a server is down for Restart nobody else gets its port.
+	lowestPort, highestPort = 20000, 32000
+	startAttempts           = 5
+)
+
+// engine is what differs between the kinds of servers.
+type engine struct {
+	// binary is looked up in PATH; install is the command that brings it.
+	binary, install string
+	// ports is how many the server listens on.
+	ports int
+	args  func(s *Server) []string
+	url   func(s *Server) string
+	// ready returns nil once the server answers as it should.
+	ready func(ctx context.Context, s *Server) error
+}
+
+// Server is one running server. Methods fail the test on errors and are for
+// one goroutine at a time.
+type Server struct {
+	t      T
+	engine engine
+	path   string
+	dir    string
+	ports  []int
+
+	process *exec.Cmd
+	exited  chan struct{}
+	paused  bool
+}
+
+// start runs a server of the engine's kind and waits until it is ready.
+func start(t T, e engine) *Server {
+	t.Helper()
+	path, err := exec.LookPath(e.binary)
+	if err != nil {
+		t.Fatalf("%s is not installed; install it with: %s", e.binary, e.install)
+	}
+	s := &Server{t: t, engine: e, path: path, dir: t.TempDir()}
+	t.Cleanup(s.Kill)
+	for range startAttempts {
+		// Between choosing a port and listening on it someone else may take it.
+		s.ports = freePorts(t, e.ports)
+		if err = s.launch(); err == nil {
+			return s
+		}
+	}
+	t.Fatalf("%s does not start: %v", e.binary, err)
+	return nil
+}
+
+// URL is where clients find the server.
+func (s *Server) URL() string { return s.engine.url(s) }
+
+// Addr is the host and port of the server's main door.
+func (s *Server) Addr() string { return s.addr(0) }
+
+func (s *Server) addr(port int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports[port]))
+}
+
+// Kill ends the server at once (SIGKILL), as a crash would. A server that is
+// down already stays down.
+func (s *Server) Kill() {
+	s.t.Helper()
+	s.end(s.killProcess)
+}
+
+// Stop lets the server shut down in order (SIGTERM).
+func (s *Server) Stop() {
+	s.t.Helper()
+	s.Resume()
+	s.end(s.terminateProcess)
+}
+
+// Restart starts the server again on the same data and the same ports; one
+// that runs is killed first. It returns when the server is ready.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Kill()
+	if err := s.launch(); err != nil {
+		s.t.Fatalf("%s does not start again: %v", s.engine.binary, err)
+	}
+}
+
+// Pause freezes the server (SIGSTOP): connections stay open, nothing answers.
+func (s *Server) Pause() {
+	s.t.Helper()
+	if err := s.suspendProcess(); err != nil {
+		s.t.Fatalf("pause %s: %v", s.engine.binary, err)
+	}
+	s.paused = true
+}
+
+// Resume lets a paused server go on (SIGCONT).
+func (s *Server) Resume() {
+	s.t.Helper()
+	if !s.paused {
+		return
+	}
+	if err := s.continueProcess(); err != nil {
+		s.t.Fatalf("resume %s: %v", s.engine.binary, err)
+	}
+	s.paused = false
+}
+
+func (s *Server) end(signal func() error) {
+	s.t.Helper()
+	if s.process == nil {
+		return
+	}
+	if err := signal(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		s.t.Fatalf("end %s: %v", s.engine.binary, err)
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(startTimeout):
+		s.t.Fatalf("%s does not end within %s", s.engine.binary, startTimeout)
+	}
+	s.process, s.paused = nil, false
+}
+
+func (s *Server) killProcess() error { return s.process.Process.Kill() }
+
+// launch runs the process and waits until it is ready, has ended or is late.
+func (s *Server) launch() error {
+	logPath := filepath.Join(s.dir, "server.log")
+	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	cmd := exec.Command(s.path, s.engine.args(s)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, logFile, logFile
+	if err := startBound(cmd); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait() // how it ended is in its log
+	}()
+	s.process, s.exited = cmd, exited
+
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		err := s.engine.ready(ctx, s)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-exited:
+			s.process = nil
+			return fmt.Errorf("it ended at once; its log: %s", logTail(logPath))
+		case <-ctx.Done():
+			s.Kill()
+			return fmt.Errorf("not ready within %s (%w); its log: %s", startTimeout, err, logTail(logPath))
+		}
+	}
+}
+
+func logTail(path string) []byte {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return bytes.TrimSpace(text[max(0, len(text)-2000):])
+}
+
+func freePorts(t T, n int) []int {
+	t.Helper()
+	ports := make([]int, 0, n)
+	for range 1000 {
+		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		// Held until all are found, so that the same one is not found twice.
+		defer listener.Close()
+		if ports = append(ports, port); len(ports) == n {
+			return ports
+		}
+	}
+	t.Fatalf("no free port between %d and %d", lowestPort, highestPort)
+	return nil
+}
