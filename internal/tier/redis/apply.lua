@@ -1,0 +1,108 @@
+-- One batch, one atomic step: compare the checkpoint, change the contents, move
+-- the checkpoint. Redis does not roll a failed script back, so everything that
+-- can fail is looked at before the first write.
+--
+-- KEYS  1 checkpoint, 2 accounts, then held days, max, min and increment date
+--       of each account of the batch, then further keys to take over
+-- ARGV  1–2 from (sequence, chain), 3–4 to, 5 schema, 6 owner, 7 take over,
+--       8 number of accounts, then
+--       each account: name, number of increments, their dates (rising)
+--       any number of: 'HDEL', key, n, n fields
+--                      'HSET', key, seen, n, n fields and values in turn
+--       A key is an index from 1 into the accounts' keys. Held days are given as if
+--       all increments of the batch apply; seen is how many of them came before.
+-- Returns {'ok'} or {what is wrong, details…}.
+
+local MAX_ARGS = 4000 -- even, and below what unpack can push (8,000)
+
+local current = redis.call('HMGET', KEYS[1], 'sequence', 'chain', 'schema', 'owner')
+if current[3] and current[3] ~= ARGV[5] then
+  return {'schema', current[3]}
+end
+if (current[1] or '0') ~= ARGV[1] or (current[2] or string.rep('0', 64)) ~= ARGV[2]
+    or (current[4] or '') ~= ARGV[6] then
+  return {'conflict', current[1] or '0'}
+end
+
+local accounts = tonumber(ARGV[8])
+local function account_key(i) return KEYS[2 + i] end
+
+if not current[1] and ARGV[7] == '1' then
+  for i = 3, #KEYS do
+    redis.call('UNLINK', KEYS[i])
+  end
+end
+for i = 1, 4 * accounts do
+  local found = redis.call('TYPE', account_key(i)).ok
+  if found ~= 'none' then
+    if not current[1] then
+      return {'foreign', account_key(i)}
+    end
+    local want = i % 4 == 0 and 'string' or 'hash'
+    if found ~= want then
+      return {'damaged', account_key(i), 'is a ' .. found .. ', not a ' .. want}
+    end
+  end
+end
+
+-- Increments: those up to the stored date do not apply.
+local at = 9
+local names, skipped, dates, incremented = {}, {}, {}, {}
+for a = 1, accounts do
+  names[a] = ARGV[at]
+  local n = tonumber(ARGV[at + 1])
+  skipped[a] = 0
+  if n > 0 then
+    local stored = redis.call('GET', account_key(4 * a))
+    if stored and not string.match(stored, '^%d%d%d%d%-%d%d%-%d%d$') then
+      return {'damaged', account_key(4 * a), 'holds "' .. stored .. '", not a date'}
+    end
+    while stored and skipped[a] < n and ARGV[at + 2 + skipped[a]] <= stored do
+      skipped[a] = skipped[a] + 1
+    end
+    if skipped[a] < n then
+      dates[a] = ARGV[at + 1 + n]
+      local fields = redis.call('HGETALL', account_key(4 * a - 3))
+      for i = 2, #fields, 2 do
+        if not string.match(fields[i], '^%-?%d+$') or #fields[i] > 15 then
+          return {'damaged', account_key(4 * a - 3), 'holds "' .. fields[i] .. '" for ' .. fields[i - 1] .. ', not a number of days'}
+        end
+        fields[i] = string.format('%.0f', tonumber(fields[i]) + n - skipped[a])
+      end
+      incremented[a] = fields
+    end
+  end
+  at = at + 2 + n
+end
+
+local function call(command, key, list, first, last)
+  for i = first, last, MAX_ARGS do
+    redis.call(command, key, unpack(list, i, math.min(i + MAX_ARGS - 1, last)))
+  end
+end
+
+for a = 1, accounts do
+  if dates[a] then
+    call('HSET', account_key(4 * a - 3), incremented[a], 1, #incremented[a])
+    redis.call('SET', account_key(4 * a), dates[a])
+  end
+end
+while at <= #ARGV do
+  local command, key = ARGV[at], tonumber(ARGV[at + 1])
+  at = at + 2
+  if command == 'HSET' then
+    local excess = skipped[math.ceil(key / 4)] - tonumber(ARGV[at])
+    if excess > 0 then
+      for i = at + 3, at + 1 + tonumber(ARGV[at + 1]), 2 do
+        ARGV[i] = string.format('%.0f', tonumber(ARGV[i]) - excess)
+      end
+    end
+    at = at + 1
+  end
+  local n = tonumber(ARGV[at])
+  call(command, account_key(key), ARGV, at + 1, at + n)
+  at = at + 1 + n
+end
+call('SADD', KEYS[2], names, 1, accounts)
+redis.call('HSET', KEYS[1], 'sequence', ARGV[3], 'chain', ARGV[4], 'schema', ARGV[5])
+return {'ok'}
