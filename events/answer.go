@@ -1,5 +1,7 @@
 package events
 
+import "strconv"
+
 // What ingest answers over HTTP and NATS. A request with one event is
 // answered with one Receipt, an array or ndjson with an array of them in the
 // request's order; anything but success is a Problem.
@@ -42,6 +44,14 @@ type Problem struct {
 	Results []Result `json:"results,omitzero"`
 }
 
+func (p *Problem) Error() string {
+	msg := strconv.Itoa(p.Status) + " " + p.Title
+	if p.Detail != "" {
+		msg += ": " + p.Detail
+	}
+	return msg
+}
+
 // ProblemError tells which event of the request broke which rule.
 type ProblemError struct {
 	// Index is the event's place in the request, from 0.
@@ -51,11 +61,15 @@ type ProblemError struct {
 	Value string `json:"value,omitzero"`
 }
 
+func (e *ProblemError) invalid() *InvalidError {
+	return &InvalidError{Field: e.Field, Rule: e.Rule, Value: e.Value}
+}
+
 // Result is one event's fate in a request that was not wholly accepted:
 // either a receipt or an error.
 type Result struct {
 	Index int `json:"index"`
 	// Receipt is there when the event was accepted.
-	*Receipt `json:",inline"`
-	Error    *ProblemError `json:"error,omitzero"`
+	*Receipt
+	Error *ProblemError `json:"error,omitzero"`
 }
