@@ -1,0 +1,196 @@
+package projector
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+)
+
+// Frames is a run of log frames in order; *eventlog.Reader is one. Next
+// answers io.EOF at the end of a bounded read.
+type Frames interface {
+	Next(ctx context.Context) (eventlog.Frame, error)
+}
+
+// Player moves events from the log into a tier: the one loop behind every
+// projector and every replay command.
+type Player struct {
+	// Bound ends or filters the run.
+	Bound Bound
+	// BatchEvents is how many events a batch aims at while there is a backlog;
+	// it may be exceeded by one frame. Default 5,000.
+	BatchEvents int
+	// Idle is called when nothing arrived for IdleAfter; an error ends Play.
+	// Both are optional.
+	Idle      func(ctx context.Context, at eventlog.Checkpoint) error
+	IdleAfter time.Duration
+	// Observe sees progress: the first frame that waits, then each applied
+	// batch. Optional; called from Play's goroutines, must not block.
+	Observe Observer
+}
+
+// Observer watches a Player.
+type Observer interface {
+	// Waiting tells that events up to last, stored by the log at logged, are
+	// read and wait to be applied.
+	Waiting(last uint64, logged time.Time)
+	// Applied tells that a batch is in the tier.
+	Applied(b Batch, took time.Duration)
+}
+
+// chunk is one decoded frame, or the admitted part of one.
+type chunk struct {
+	events []*events.Event
+	to     eventlog.Checkpoint
+	logged time.Time
+}
+
+// Play applies what frames yields after the checkpoint from, batch by batch,
+// until frames or the bound ends; it returns the checkpoint reached, also
+// beside an error. Reading and decoding run ahead of applying by a bounded
+// number of frames.
+func (p Player) Play(ctx context.Context, frames Frames, tier Tier, from eventlog.Checkpoint) (eventlog.Checkpoint, error) {
+	at := from
+	group, ctx := errgroup.WithContext(ctx)
+	chunks := make(chan chunk, 32)
+	group.Go(func() error {
+		defer close(chunks)
+		return p.read(ctx, frames, from, chunks)
+	})
+	group.Go(func() error {
+		for {
+			batch, ok, err := p.gather(ctx, chunks, at)
+			if err != nil || !ok {
+				return err
+			}
+			began := time.Now()
+			if err := tier.Apply(ctx, batch); err != nil {
+				return fmt.Errorf("%s: apply events %d to %d: %w", tier.Name(), at.Sequence+1, batch.To.Sequence, err)
+			}
+			at = batch.To
+			if p.Observe != nil {
+				p.Observe.Applied(batch, time.Since(began))
+			}
+		}
+	})
+	err := group.Wait()
+	return at, err
+}
+
+// read decodes frames into chunks until the frames or the bound end.
+func (p Player) read(ctx context.Context, frames Frames, from eventlog.Checkpoint, out chan<- chunk) error {
+	for done := p.Bound.reached(from.Sequence); !done; {
+		frame, err := frames.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var c chunk
+		if c, done, err = p.decode(frame, from.Sequence); err != nil {
+			return err
+		}
+		if c.to.Sequence <= from.Sequence {
+			continue
+		}
+		if p.Observe != nil {
+			p.Observe.Waiting(c.to.Sequence, c.logged)
+		}
+		select {
+		case out <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// decode turns a frame into the chunk of its events after the given sequence
+// that the bound admits, and tells whether the bound is reached.
+func (p Player) decode(frame eventlog.Frame, after uint64) (chunk, bool, error) {
+	c := chunk{events: make([]*events.Event, 0, frame.Count), logged: frame.Logged}
+	c.to = eventlog.Checkpoint{Sequence: frame.First - 1, Chain: frame.Chain}
+	payload := frame.Payload
+	for sequence := frame.First; len(payload) > 0; sequence++ {
+		var line []byte
+		line, payload, _ = bytes.Cut(payload, []byte{'\n'})
+		if sequence <= after {
+			c.to.Sequence = sequence
+			continue
+		}
+		event, err := events.DecodeStored(line)
+		if err != nil {
+			return c, false, &eventlog.CorruptError{Sequence: sequence, Reason: err.Error(),
+				Hint: "the event cannot be read by this version: upgrade, or restore the log from a backup"}
+		}
+		event.Sequence, event.Logged = sequence, frame.Logged
+		switch p.Bound.admits(event) {
+		case stop:
+			return c, true, nil
+		case admit:
+			c.events = append(c.events, event)
+		case skip:
+		}
+		c.to.Sequence = sequence
+	}
+	return c, p.Bound.reached(c.to.Sequence), nil
+}
+
+// gather waits for one chunk, then takes along what is there already.
+func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Checkpoint) (Batch, bool, error) {
+	want := p.BatchEvents
+	if want <= 0 {
+		want = 5000
+	}
+	var idle <-chan time.Time
+	if p.Idle != nil && p.IdleAfter > 0 {
+		ticker := time.NewTicker(p.IdleAfter)
+		defer ticker.Stop()
+		idle = ticker.C
+	}
+	batch := Batch{From: at, To: at}
+	add := func(c chunk) {
+		if batch.Events == nil {
+			batch.Events = c.events
+		} else {
+			batch.Events = append(batch.Events, c.events...)
+		}
+		batch.To = c.to
+	}
+	for batch.To == batch.From {
+		select {
+		case c, ok := <-chunks:
+			if !ok {
+				return batch, false, nil
+			}
+			add(c)
+		case <-idle:
+			if err := p.Idle(ctx, at); err != nil {
+				return batch, false, err
+			}
+		case <-ctx.Done():
+			return batch, false, ctx.Err()
+		}
+	}
+	for len(batch.Events) < want {
+		select {
+		case c, ok := <-chunks:
+			if !ok {
+				return batch, true, nil
+			}
+			add(c)
+		default:
+			return batch, true, nil
+		}
+	}
+	return batch, true, nil
+}
