@@ -57,19 +57,21 @@ type Bar struct {
 	events.Bar
 }
 
-// ReadDeals yields the rows of a deal_hist.csv in file order. An error that is
-// a *Reject is about one row and reading goes on; any other ends it. AccountID
-// and Ordinal are left zero. name is for messages.
-func ReadDeals(name string, r io.ReadSeeker) iter.Seq2[Deal, error] {
+// Rows are the rows of a CSV file, read as they are asked for. An error that is
+// a *Reject is about one row and reading goes on; any other is the last.
+type Rows[T any] = iter.Seq2[T, error]
+
+// ReadDeals yields the rows of a deal_hist.csv in file order. AccountID and
+// Ordinal are left zero. name is for messages.
+func ReadDeals(name string, r io.ReadSeeker) Rows[Deal] {
 	return rows(name, r, DealsHeader, func(line int, f []string) (Deal, error) {
 		d, err := parseDeal(f)
 		return Deal{Line: line, Deal: d}, err
 	})
 }
 
-// ReadAssets yields the rows of an assets.csv in file order, with errors as
-// ReadDeals.
-func ReadAssets(name string, r io.ReadSeeker) iter.Seq2[Asset, error] {
+// ReadAssets yields the rows of an assets.csv in file order.
+func ReadAssets(name string, r io.ReadSeeker) Rows[Asset] {
 	return rows(name, r, AssetsHeader, func(line int, f []string) (Asset, error) {
 		date, err := events.ParseDate(strings.TrimSpace(f[0]))
 		if err != nil {
@@ -83,9 +85,8 @@ func ReadAssets(name string, r io.ReadSeeker) iter.Seq2[Asset, error] {
 	})
 }
 
-// ReadBars yields the rows of a _daily/<code>.csv in file order, with errors
-// as ReadDeals.
-func ReadBars(name string, r io.ReadSeeker) iter.Seq2[Bar, error] {
+// ReadBars yields the rows of a _daily/<code>.csv in file order.
+func ReadBars(name string, r io.ReadSeeker) Rows[Bar] {
 	return rows(name, r, BarsHeader, func(line int, f []string) (Bar, error) {
 		b, err := parseBar(f)
 		return Bar{Line: line, Bar: b}, err
@@ -93,7 +94,7 @@ func ReadBars(name string, r io.ReadSeeker) iter.Seq2[Bar, error] {
 }
 
 // rows yields parsed rows under a header, which may be absent.
-func rows[T any](name string, r io.ReadSeeker, header string, parse func(int, []string) (T, error)) iter.Seq2[T, error] {
+func rows[T any](name string, r io.ReadSeeker, header string, parse func(int, []string) (T, error)) Rows[T] {
 	columns := strings.Split(strings.TrimSpace(header), ",")
 	return func(yield func(T, error) bool) {
 		var none T

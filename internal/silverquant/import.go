@@ -171,7 +171,7 @@ type emptyFile struct{ *bytes.Reader }
 func (emptyFile) Close() error { return nil }
 
 // forEach hands on each good row of a file and yields its rejects.
-func forEach[T any](im *importer, path string, read func(string, readSeekCloser) iter.Seq2[T, error], use func(T) error) error {
+func forEach[T any](im *importer, path string, read func(string, readSeekCloser) Rows[T], use func(T) error) error {
 	f, err := open(path)
 	if err != nil {
 		return err
@@ -192,9 +192,9 @@ func forEach[T any](im *importer, path string, read func(string, readSeekCloser)
 	return nil
 }
 
-func deals(name string, f readSeekCloser) iter.Seq2[Deal, error]   { return ReadDeals(name, f) }
-func assets(name string, f readSeekCloser) iter.Seq2[Asset, error] { return ReadAssets(name, f) }
-func bars(name string, f readSeekCloser) iter.Seq2[Bar, error]     { return ReadBars(name, f) }
+func deals(name string, f readSeekCloser) Rows[Deal]   { return ReadDeals(name, f) }
+func assets(name string, f readSeekCloser) Rows[Asset] { return ReadAssets(name, f) }
+func bars(name string, f readSeekCloser) Rows[Bar]     { return ReadBars(name, f) }
 
 func (im *importer) reject(r *Reject) error {
 	if !im.yield(nil, r) {

@@ -1,0 +1,122 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+)
+
+const (
+	shadowSuffix   = ".shadow"
+	previousSuffix = ".previous"
+)
+
+// Shadow is a directory beside the live one. It shares the live one's lock.
+type Shadow struct {
+	Tier
+	live string
+	done bool
+}
+
+var _ projector.Shadow = (*Shadow)(nil)
+
+// Shadow makes <dir>.shadow. It works on a damaged or foreign directory, too.
+func (t *Tier) Shadow(ctx context.Context) (projector.Shadow, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := &Shadow{Tier: Tier{folder: folder{dir: t.dir + shadowSuffix, disk: t.disk}, opts: t.opts, lockPath: t.lockPath}, live: t.dir}
+	s.opts.Inspect = false
+	if s.opts.Encoding == "" && t.known != nil {
+		s.opts.Encoding = t.known.manifest.Encoding
+	}
+	err := t.locked(func() error {
+		if err := t.finishPromote(); err != nil {
+			return err
+		}
+		if err := s.disk.Remove(s.dir); err != nil {
+			return err
+		}
+		if err := s.load(); err != nil {
+			return err
+		}
+		// A manifest from the start: the shadow of an empty log can be promoted.
+		return s.step(projector.Batch{})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("file: shadow %s: %w", s.dir, err)
+	}
+	return s, nil
+}
+
+// Promote renames the live directory to <dir>.previous, where it stays until
+// the next Promote, and the shadow into its place. Between the two renames
+// there is no live directory for an instant; a crash there is finished by the
+// next use of the tier.
+func (s *Shadow) Promote(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := s.locked(func() error {
+		if err := s.load(); err != nil {
+			return err
+		}
+		previous := s.live + previousSuffix
+		if err := s.disk.Remove(previous); err != nil {
+			return err
+		}
+		err := s.disk.Rename(s.live, previous)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := s.disk.Rename(s.dir, s.live); err != nil {
+			return err
+		}
+		s.done = true
+		return s.disk.SyncDir(filepath.Dir(s.live))
+	})
+	if err != nil {
+		return fmt.Errorf("file: promote %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Discard removes the shadow.
+func (s *Shadow) Discard(ctx context.Context) error {
+	if s.done {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.known = nil
+	if err := s.locked(func() error { return s.disk.Remove(s.dir) }); err != nil {
+		return fmt.Errorf("file: discard %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// finishPromote makes the second rename of a Promote that a crash cut off:
+// only there is the live directory missing while its predecessor and a shadow
+// with a manifest lie beside it.
+func (t *Tier) finishPromote() error {
+	if _, err := os.Lstat(t.dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, need := range []string{t.dir + previousSuffix, filepath.Join(t.dir+shadowSuffix, manifestFile)} {
+		if _, err := os.Lstat(need); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := t.disk.Rename(t.dir+shadowSuffix, t.dir); err != nil {
+		return err
+	}
+	return t.disk.SyncDir(filepath.Dir(t.dir))
+}

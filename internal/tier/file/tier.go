@@ -1,0 +1,262 @@
+// Package file is the tier of folders and files that the existing strategies
+// read: see DESIGN.md for the layout and what a crash leaves behind.
+package file
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
+)
+
+// Options say how to open a tier.
+type Options struct {
+	// TakeOver moves a directory that holds data of someone else's to
+	// <dir>.foreign and starts with an empty one.
+	TakeOver bool
+	// Encoding is how deal_hist.csv is written; empty is what the directory
+	// has already, UTF-8 in a new one.
+	Encoding silverquant.Encoding
+	// Inspect opens damaged files as well: Checkpoint says what the manifest
+	// says, Dump what the files say, Apply is refused.
+	Inspect bool
+}
+
+// Tier is a directory. Beside it lie <dir>.lock, <dir>.shadow while one is
+// built, and <dir>.previous, which the last Promote replaced.
+type Tier struct {
+	folder
+	opts     Options
+	lockPath string
+	// known is nil when the directory has to be read again.
+	known *contents
+}
+
+// contents is what the tier remembers of its directory.
+type contents struct {
+	manifest manifest
+	// raw is the manifest's text: while it lies there, all this holds.
+	raw        []byte
+	checkpoint eventlog.Checkpoint
+	book       *book.Book
+	// sums are the running hashes of the append-grown files.
+	sums map[string]hash.Hash
+}
+
+var _ projector.Tier = (*Tier)(nil)
+
+// Open opens the directory, which may be missing or empty, and finishes what a
+// crash cut off. The error is a *DamagedError, naming the file and what to do,
+// when a file is not what was written, and wraps projector.ErrRefused when
+// Options.Encoding is not the directory's.
+//
+// Foreign data is reported by Checkpoint and Apply.
+func Open(dir string, opts Options) (*Tier, error) {
+	return open(dir, opts, osDisk{})
+}
+
+func open(dir string, opts Options, d disk) (*Tier, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("file: open: %w", err)
+	}
+	t := &Tier{folder: folder{dir: dir, disk: d}, opts: opts, lockPath: dir + ".lock"}
+	err = t.locked(t.load)
+	if err != nil && !errors.Is(err, projector.ErrForeignData) {
+		return nil, fmt.Errorf("file: open %s: %w", dir, err)
+	}
+	return t, nil
+}
+
+// Name is "file".
+func (t *Tier) Name() string { return "file" }
+
+// Kinds lists all kinds but trade: deal_hist.csv has not all of its columns.
+func (t *Tier) Kinds() []book.Kind { return append([]book.Kind(nil), kinds...) }
+
+// Close gives nothing back: files are open only inside the methods.
+func (t *Tier) Close() error { return nil }
+
+// Checkpoint reads the manifest afresh.
+func (t *Tier) Checkpoint(ctx context.Context) (eventlog.Checkpoint, error) {
+	if err := ctx.Err(); err != nil {
+		return eventlog.Checkpoint{}, err
+	}
+	if err := t.locked(t.load); err != nil {
+		return eventlog.Checkpoint{}, fmt.Errorf("file: checkpoint of %s: %w", t.dir, err)
+	}
+	return t.known.checkpoint, nil
+}
+
+// Apply folds the batch into the files. See projector.Tier.
+func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := t.locked(func() error {
+		if t.opts.Inspect {
+			return fmt.Errorf("opened for inspection only: %w", projector.ErrRefused)
+		}
+		if err := t.load(); err != nil {
+			return err
+		}
+		if t.known.checkpoint != b.From {
+			return fmt.Errorf("at %d, not %d: %w", t.known.checkpoint.Sequence, b.From.Sequence, projector.ErrConflict)
+		}
+		return t.step(b)
+	})
+	if err != nil {
+		return fmt.Errorf("file: apply %d–%d to %s: %w", b.From.Sequence+1, b.To.Sequence, t.dir, err)
+	}
+	return nil
+}
+
+// step folds a batch that follows the known contents and commits it.
+func (t *Tier) step(b projector.Batch) error {
+	now := t.known
+	// Whatever fails from here on leaves the fold ahead of the files.
+	t.known = nil
+	p := &patch{folder: t.folder, book: now.book, encoding: now.manifest.Encoding, manifest: now.manifest, sums: now.sums}
+	for _, e := range b.Events {
+		now.book.Apply(e)
+		if err := p.touch(e); err != nil {
+			return err
+		}
+	}
+	changes, err := p.changes()
+	if err != nil {
+		return err
+	}
+	next := now.manifest
+	next.Sequence, next.Chain, next.Time = b.To.Sequence, b.To.Chain.String(), time.Now().UTC().Truncate(time.Millisecond)
+	next.Files = maps.Clone(now.manifest.Files)
+	for _, c := range changes {
+		next.Files[c.Path] = p.entries[c.Path]
+	}
+	if now.raw, err = next.encode(); err != nil {
+		return err
+	}
+	if err := t.commit(journal{Manifest: next, Changes: changes}); err != nil {
+		return err
+	}
+	now.manifest, now.checkpoint = next, b.To
+	t.known = now
+	return nil
+}
+
+// locked runs do while no other process or Tier changes the directory.
+func (t *Tier) locked(do func() error) error {
+	// The lock's folder is the parent, which a new tier may be the first to need.
+	if err := os.MkdirAll(filepath.Dir(t.lockPath), 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(t.lockPath)
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", t.lockPath, err)
+	}
+	return errors.Join(do(), unlock())
+}
+
+// load brings t.known up to date. It needs the lock.
+func (t *Tier) load() error {
+	if err := t.finishPromote(); err != nil {
+		return err
+	}
+	if err := t.recover(); err != nil {
+		t.known = nil
+		return err
+	}
+	m, raw, err := t.readManifest()
+	if err != nil {
+		t.known = nil
+		return err
+	}
+	if t.known != nil && bytes.Equal(raw, t.known.raw) {
+		return nil
+	}
+	t.known = nil
+	if raw == nil {
+		return t.loadEmpty()
+	}
+	if t.opts.Encoding != "" && t.opts.Encoding != m.Encoding {
+		return fmt.Errorf("deal_hist.csv is written as %s here, not %s; rebuild to change it: %w", m.Encoding, t.opts.Encoding, projector.ErrRefused)
+	}
+	at, err := m.checkpoint()
+	if err != nil {
+		return err
+	}
+	c := &contents{manifest: m, raw: raw, checkpoint: at, book: book.New(book.Keep{}), sums: make(map[string]hash.Hash)}
+	if !t.opts.Inspect {
+		if err := t.restore(c); err != nil {
+			return err
+		}
+	}
+	t.known = c
+	return nil
+}
+
+// restore proves every file and folds the small ones back into the book.
+func (t *Tier) restore(c *contents) error {
+	for name, want := range c.manifest.Files {
+		h, err := t.proveFile(name, want)
+		if err != nil {
+			return err
+		}
+		if appended(name) {
+			c.sums[name] = h
+		}
+	}
+	r := reader{folder: t.folder, strict: true}
+	return r.rows(stateKinds, c.book.Restore)
+}
+
+// loadEmpty makes sure that a directory without manifest is nobody else's.
+func (t *Tier) loadEmpty() error {
+	entries, err := os.ReadDir(t.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var first string
+	for _, e := range entries {
+		if e.Name() != journalFile+".tmp" {
+			first = e.Name()
+			break
+		}
+	}
+	if first != "" {
+		if !t.opts.TakeOver {
+			return fmt.Errorf("%s holds %s but no %s: %w", t.dir, first, manifestFile, projector.ErrForeignData)
+		}
+		if err := t.moveForeign(); err != nil {
+			return err
+		}
+	}
+	m := manifest{Format: format, Chain: eventlog.Chain{}.String(), Encoding: t.opts.Encoding, Files: map[string]entry{}}
+	if m.Encoding == "" {
+		m.Encoding = silverquant.UTF8
+	}
+	t.known = &contents{manifest: m, book: book.New(book.Keep{}), sums: make(map[string]hash.Hash)}
+	return nil
+}
+
+func (t *Tier) moveForeign() error {
+	aside := t.dir + ".foreign"
+	if _, err := os.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is in the way of taking over: move it first: %w", aside, projector.ErrRefused)
+	}
+	if err := t.disk.Rename(t.dir, aside); err != nil {
+		return err
+	}
+	return t.disk.SyncDir(filepath.Dir(t.dir))
+}
