@@ -1,0 +1,425 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var (
+	// ErrFenced tells that somebody else appended to the log.
+	ErrFenced = errors.New("another writer appended to the log")
+	// ErrWriterClosed tells that Close was called.
+	ErrWriterClosed = errors.New("writer is closed")
+)
+
+const (
+	inFlight = 2
+	// ackTimeout is how long an append may take; a replicated log may be
+	// choosing a leader.
+	ackTimeout = 10 * time.Second
+)
+
+// WriterConfig says where to append.
+type WriterConfig struct {
+	Config
+	// Conn, when set, is used in place of Config's URL: the embedded server's
+	// WriterConn. The Writer owns it from then on, also when NewWriter fails.
+	// It must not reconnect.
+	Conn *nats.Conn
+	// Anchor is the path of a small file that remembers the last acknowledged
+	// frame, outside the log's own storage. Its folder must exist.
+	Anchor string
+	// Replicas is how many servers hold the stream when it is created; 0 is 1.
+	Replicas int
+}
+
+// Writer is the log's single appender. Begin must be called from one
+// goroutine; everything else may be called from any.
+//
+// A Writer that failed once stays failed: which of the frames in flight were
+// stored is then unknown until a new Writer has read the log's end.
+type Writer struct {
+	link   *link
+	anchor *anchor
+	logger *slog.Logger
+	inbox  string
+	slots  chan struct{}
+	notes  chan *nats.Msg // acks and announcements, in the server's order
+	failed chan struct{}  // closed when err is set
+	done   chan struct{}  // closed when the goroutine is gone
+
+	mu      sync.Mutex
+	err     error
+	info    Info
+	next    cursor // where the next Begin appends
+	pending []*Pending
+}
+
+// Pending is a frame on its way to the disk.
+type Pending struct {
+	frame     Frame // Payload is nil
+	message   uint64
+	bytes     int
+	acked     bool
+	announced bool
+	deadline  time.Time
+	done      chan struct{}
+	err       error // read after done is closed
+}
+
+// Wait returns the frame's place (its Payload is nil) once it is on disk. Any
+// error but ctx's means that the Writer failed; the frame may still have been
+// stored. It may be called again, and from any goroutine.
+func (p *Pending) Wait(ctx context.Context) (Frame, error) {
+	select {
+	case <-p.done:
+		return p.frame, p.err
+	case <-ctx.Done():
+		return Frame{}, ctx.Err()
+	}
+}
+
+// NewWriter connects, creates the stream when it is missing, learns its end
+// and proves it: no message is missing, the last frame is sound, and the log
+// still holds the frame that the anchor remembers. It returns *CorruptError
+// naming the first sequence that is lost.
+func NewWriter(ctx context.Context, c WriterConfig) (w *Writer, err error) {
+	nc := c.Conn
+	if nc == nil {
+		nc, err = connect(ctx, c.URL, append(c.options(), nats.NoReconnect()))
+		if err != nil {
+			return nil, err
+		}
+	}
+	w = &Writer{
+		logger: c.Logger,
+		inbox:  nc.NewInbox() + ".",
+		slots:  make(chan struct{}, inFlight),
+		notes:  make(chan *nats.Msg, 1024),
+		failed: make(chan struct{}),
+		done:   make(chan struct{}),
+	}
+	if w.logger == nil {
+		w.logger = slog.Default()
+	}
+	lost, lose := context.WithCancel(context.Background())
+	nc.SetClosedHandler(func(*nats.Conn) { lose() })
+	if nc.IsClosed() {
+		lose()
+	}
+	if err := w.open(ctx, nc, c, lost); err != nil {
+		nc.Close()
+		if w.anchor != nil {
+			err = errors.Join(err, w.anchor.close())
+		}
+		return nil, err
+	}
+	go w.run(lost)
+	return w, nil
+}
+
+func (w *Writer) open(ctx context.Context, nc *nats.Conn, c WriterConfig, lost context.Context) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("eventlog: open writer: %w", err)
+	}
+	w.link = &link{nc: nc, prefix: plainPrefix, js: js, down: func() context.Context { return lost }}
+
+	var anchored Checkpoint
+	var found bool
+	w.anchor, anchored, found, err = openAnchor(c.Anchor)
+	if err != nil {
+		return err
+	}
+	si, err := w.link.stream(ctx)
+	switch {
+	case noStream(err) && anchored.Sequence > 0:
+		return corrupt(1, fmt.Sprintf("the stream is gone, but sequence %d was acknowledged", anchored.Sequence))
+	case noStream(err):
+		if si, err = w.create(ctx, c.Replicas); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	}
+	if err := checkStream(si.Config); err != nil {
+		return fmt.Errorf("eventlog: open writer: %w", err)
+	}
+	if s := si.State; s.LastSeq > 0 && (s.FirstSeq != 1 || s.Msgs != s.LastSeq) {
+		return w.findGap(ctx, s)
+	}
+	state, err := w.link.info(ctx)
+	if err != nil {
+		return err
+	}
+	if !found && state.Last > 0 {
+		w.logger.Warn("no anchor beside a log that has events: taking its end as it is; a log cut short before now goes unnoticed here",
+			"anchor", c.Anchor, "sequence", state.Last)
+	}
+	if _, _, err := w.link.seek(ctx, anchored, state); err != nil {
+		return err
+	}
+	end := Checkpoint{Sequence: state.Last, Chain: state.Chain}
+	if _, _, err := w.link.seek(ctx, end, state); err != nil {
+		return err
+	}
+	if err := w.anchor.move(end); err != nil {
+		return err
+	}
+	w.info = state.Info
+	w.next = cursor{message: state.last + 1, first: state.Last + 1, chain: state.Chain}
+	for _, subject := range []string{w.inbox + "*", HeadSubject} {
+		if _, err := nc.ChanSubscribe(subject, w.notes); err != nil {
+			return fmt.Errorf("eventlog: subscribe to %s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) create(ctx context.Context, replicas int) (*jetstream.StreamInfo, error) {
+	ctx, cancel := w.link.bounded(ctx)
+	defer cancel()
+	s, err := w.link.js.CreateStream(ctx, streamConfig(max(replicas, 1)))
+	if err != nil {
+		return nil, w.link.failed(ctx, "create the stream", err)
+	}
+	return s.CachedInfo(), nil
+}
+
+// findGap walks the log to name the first sequence that is missing.
+func (w *Writer) findGap(ctx context.Context, s jetstream.StreamState) error {
+	r, err := w.link.read(ctx, Checkpoint{}, ReadOptions{})
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		_, err = r.Next(ctx)
+	}
+	if errors.As(err, new(*CorruptError)) || ctx.Err() != nil {
+		return errors.Join(err, r.Close())
+	}
+	return errors.Join(corrupt(1, fmt.Sprintf("messages %d to %d count %d", s.FirstSeq, s.LastSeq, s.Msgs)), r.Close())
+}
+
+// MaxPayload is how many bytes the payload of one frame may have.
+func (w *Writer) MaxPayload() int { return int(w.link.nc.MaxPayload()) - headerReserve }
+
+// Info describes the log up to the last acknowledged frame.
+func (w *Writer) Info() Info {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.info
+}
+
+// Failed is closed when the Writer failed or was closed.
+func (w *Writer) Failed() <-chan struct{} { return w.failed }
+
+// Err is why the Writer failed; nil while it works.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Begin sends one frame of count events, one a line, each line ended by '\n'.
+// It blocks while two frames are in flight. The payload may be used again
+// when Begin returns. An error before sending (a wrong count, a payload above
+// MaxPayload) leaves the Writer as it was; all others are its failure.
+func (w *Writer) Begin(payload []byte, count int) (*Pending, error) {
+	if err := checkPayload(payload, count); err != nil {
+		return nil, fmt.Errorf("eventlog: append: %w", err)
+	}
+	if len(payload) > w.MaxPayload() {
+		return nil, fmt.Errorf("eventlog: append: %d bytes, the server takes at most %d", len(payload), w.MaxPayload())
+	}
+	select {
+	case w.slots <- struct{}{}:
+	case <-w.failed:
+		return nil, w.Err()
+	}
+	p, msg, err := w.enqueue(payload, count)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.link.nc.PublishMsg(msg); err != nil {
+		w.fail(fmt.Errorf("eventlog: append sequence %d: %w", p.frame.First, err))
+		return nil, w.Err()
+	}
+	return p, nil
+}
+
+// enqueue numbers and chains the frame before it is sent, so that its ack
+// finds it.
+func (w *Writer) enqueue(payload []byte, count int) (*Pending, *nats.Msg, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return nil, nil, w.err
+	}
+	f := Frame{First: w.next.first, Count: count, Chain: w.next.chain.Next(w.next.first, payload)}
+	p := &Pending{
+		frame:    f,
+		message:  w.next.message,
+		bytes:    len(payload),
+		deadline: time.Now().Add(ackTimeout),
+		done:     make(chan struct{}),
+	}
+	header := encodeHeader(f)
+	header.Set(jetstream.ExpectedStreamHeader, StreamName)
+	header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(p.message-1, 10))
+	w.next = cursor{message: p.message + 1, first: f.Last() + 1, chain: f.Chain}
+	w.pending = append(w.pending, p)
+	return p, &nats.Msg{Subject: Subject, Reply: w.inbox + strconv.FormatUint(p.message, 10), Header: header, Data: payload}, nil
+}
+
+// Close waits for the frames in flight, up to ctx, and ends the connection.
+func (w *Writer) Close(ctx context.Context) error {
+	w.mu.Lock()
+	waiting := append([]*Pending(nil), w.pending...)
+	w.mu.Unlock()
+	for _, p := range waiting {
+		if _, err := p.Wait(ctx); err != nil {
+			break // its own waiter gets the error
+		}
+	}
+	w.fail(ErrWriterClosed)
+	<-w.done
+	return w.anchor.close()
+}
+
+// fail makes err the Writer's final state; the first one wins.
+func (w *Writer) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return
+	}
+	w.err = err
+	for _, p := range w.pending {
+		p.err = err
+		close(p.done)
+	}
+	w.pending = nil
+	close(w.failed)
+}
+
+// run takes acks and announcements until the Writer fails.
+func (w *Writer) run(lost context.Context) {
+	defer close(w.done)
+	defer w.link.nc.Close()
+	tick := time.NewTicker(ackTimeout / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case msg := <-w.notes:
+			if err := w.note(msg); err != nil {
+				w.fail(err)
+			}
+		case now := <-tick.C:
+			w.expire(now)
+		case <-lost.Done():
+			w.fail(fmt.Errorf("eventlog: append: %w: connection lost", ErrUnreachable))
+		case <-w.failed:
+			return
+		}
+	}
+}
+
+// expire fails the Writer when the oldest frame in flight waits too long.
+func (w *Writer) expire(now time.Time) {
+	w.mu.Lock()
+	late := len(w.pending) > 0 && now.After(w.pending[0].deadline)
+	w.mu.Unlock()
+	if late {
+		w.fail(fmt.Errorf("eventlog: append: %w: no answer within %s", ErrUnreachable, ackTimeout))
+	}
+}
+
+// note takes in one ack or announcement.
+func (w *Writer) note(msg *nats.Msg) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.pending) == 0 {
+		return nil
+	}
+	p := w.pending[0]
+	if msg.Subject == HeadSubject {
+		return w.announced(msg.Header)
+	}
+	var ack struct {
+		jetstream.PubAck
+		Error *jetstream.APIError `json:"error"`
+	}
+	if status := msg.Header.Get("Status"); status != "" {
+		return fmt.Errorf("eventlog: append sequence %d: %w: status %s", p.frame.First, ErrUnreachable, status)
+	}
+	if err := json.Unmarshal(msg.Data, &ack); err != nil {
+		return fmt.Errorf("eventlog: append sequence %d: read the ack: %w", p.frame.First, err)
+	}
+	if ack.Error != nil {
+		err := error(ack.Error)
+		if ack.Error.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+			err = fmt.Errorf("%w: %w", ErrFenced, err)
+		}
+		return fmt.Errorf("eventlog: append sequence %d: %w", p.frame.First, err)
+	}
+	if ack.Stream != StreamName || ack.Sequence != w.ackedMessage()+1 || ack.Duplicate {
+		return fmt.Errorf("eventlog: append sequence %d: %w: stored as message %d of %s", p.frame.First, ErrFenced, ack.Sequence, ack.Stream)
+	}
+	for _, q := range w.pending {
+		if q.message == ack.Sequence {
+			q.acked = true
+		}
+	}
+	return w.settle()
+}
+
+// ackedMessage is the last message known to be on disk.
+func (w *Writer) ackedMessage() uint64 {
+	last := w.pending[0].message - 1
+	for _, p := range w.pending {
+		if p.acked {
+			last = p.message
+		}
+	}
+	return last
+}
+
+// announced learns from the stream's announcement when a frame was stored.
+func (w *Writer) announced(h nats.Header) error {
+	f, err := decodeFrame(h, nil)
+	if err != nil {
+		return nil // not from the stream: anybody may publish here on an outside server
+	}
+	for _, p := range w.pending {
+		if h.Get(jetstream.SequenceHeader) == strconv.FormatUint(p.message, 10) && f.Chain == p.frame.Chain {
+			p.frame.Logged, p.announced = f.Logged, true
+		}
+	}
+	return w.settle()
+}
+
+// settle completes the frames that are acked and announced, in order.
+func (w *Writer) settle() error {
+	for len(w.pending) > 0 && w.pending[0].acked && w.pending[0].announced {
+		p := w.pending[0]
+		if err := w.anchor.move(Checkpoint{Sequence: p.frame.Last(), Chain: p.frame.Chain}); err != nil {
+			return err
+		}
+		w.info.First, w.info.Last, w.info.Chain, w.info.Logged = 1, p.frame.Last(), p.frame.Chain, p.frame.Logged
+		w.info.Bytes += uint64(p.bytes)
+		w.pending = w.pending[1:]
+		close(p.done)
+		<-w.slots
+	}
+	return nil
+}
