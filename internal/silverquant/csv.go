@@ -23,7 +23,9 @@ const (
 // compactDate is the date form of _daily files.
 const compactDate = "20060102"
 
-// orderWords are the strategies' words for what a row of deal_hist.csv is.
+// orderWords are the strategies' words for what a row of deal_hist.csv is. The
+// last two are our own, for orders whose price type nobody told: naming them
+// market or limit orders would be an invention.
 var orderWords = []struct {
 	word  string
 	order events.OrderType
@@ -36,6 +38,8 @@ var orderWords = []struct {
 	{"买入成交", events.BuyTrade, ""},
 	{"卖出成交", events.SellTrade, ""},
 	{"撤单", events.Cancel, ""},
+	{"买委托", events.BuyOrder, ""},
+	{"卖委托", events.SellOrder, ""},
 }
 
 // Deal is a row of deal_hist.csv and the line, from 1, on which it begins.
@@ -194,11 +198,11 @@ func parseBar(f []string) (b events.Bar, err error) {
 	return b, nil
 }
 
-// AppendDeal appends d's row of deal_hist.csv. An order whose price type is
-// unknown is written as a limit order: the file has no word for it.
+// AppendDeal appends d's row of deal_hist.csv, without a price type for what is
+// no order.
 func AppendDeal(dst []byte, d book.Deal) []byte {
-	if d.PriceType == "" && (d.OrderType == events.BuyOrder || d.OrderType == events.SellOrder) {
-		d.PriceType = events.LimitPrice
+	if d.OrderType != events.BuyOrder && d.OrderType != events.SellOrder {
+		d.PriceType = ""
 	}
 	word := ""
 	for _, w := range orderWords {

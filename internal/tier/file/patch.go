@@ -45,21 +45,14 @@ func (p *patch) touch(e *events.Event) error {
 	}
 	switch d := e.Data.(type) {
 	case *events.TradeRecorded:
-		at := d.TradedAt.In(events.Zone)
-		set(&p.deals, d.AccountID, silverquant.AppendDeal(p.deals[d.AccountID], book.Deal{
-			Date: events.DateOf(at), Time: at.Format("15:04:05"), StockCode: d.StockCode, StockName: d.StockName,
-			OrderType: d.OrderType, PriceType: d.PriceType, Remark: d.Remark, Price: d.Price, Volume: d.Volume,
-		}))
+		// The ordinal is the row's place: it is not written.
+		set(&p.deals, d.AccountID, silverquant.AppendDeal(p.deals[d.AccountID], book.DealOf(d, 0)))
 	case *events.PositionOpened, *events.PositionHeldDaysSet, *events.PositionDaysIncremented,
 		*events.PositionPriceMarked, *events.PositionClosed:
 		set(&p.positions, book.AccountOf(d), true)
 	case *events.CapitalUpdated:
-		date := d.Date
-		if date == 0 {
-			date = events.DateOf(e.Time)
-		}
 		days := p.assets[d.AccountID]
-		set(&days, date, d.TotalAssets)
+		set(&days, book.CapitalDate(e, d), d.TotalAssets)
 		set(&p.assets, d.AccountID, days)
 		set(&p.relations, accountsFile, true)
 	case *events.AccountCreated, *events.AccountUpdated, *events.AccountStatusChanged:

@@ -1,0 +1,194 @@
+package file
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+)
+
+var errCrash = errors.New("crash")
+
+// dyingDisk makes n steps, half of the next where a step has halves, and none
+// after that.
+type dyingDisk struct {
+	disk osDisk
+	left int
+	// before tells whether the step that it dies in is not begun.
+	before bool
+}
+
+func (d *dyingDisk) step(whole, half func() error) error {
+	d.left--
+	if d.left >= 0 {
+		return whole()
+	}
+	if d.left == -1 && !d.before {
+		if err := half(); err != nil {
+			return err
+		}
+	}
+	return errCrash
+}
+
+func (d *dyingDisk) Write(path string, data []byte, mode fs.FileMode) error {
+	return d.step(func() error { return os.WriteFile(path, data, mode) },
+		func() error { return os.WriteFile(path, data[:len(data)/2], mode) })
+}
+
+func (d *dyingDisk) AppendAt(path string, offset int64, data []byte) error {
+	return d.step(func() error { return d.disk.AppendAt(path, offset, data) },
+		func() error { return d.disk.AppendAt(path, offset, data[:len(data)/2]) })
+}
+
+// The others are one system call: the crash comes before it or after it.
+func (d *dyingDisk) Rename(from, to string) error {
+	f := func() error { return d.disk.Rename(from, to) }
+	return d.step(f, f)
+}
+
+func (d *dyingDisk) Remove(path string) error {
+	f := func() error { return d.disk.Remove(path) }
+	return d.step(f, f)
+}
+
+func (d *dyingDisk) MakeDir(path string) error {
+	f := func() error { return d.disk.MakeDir(path) }
+	return d.step(f, f)
+}
+
+func (d *dyingDisk) SyncDir(string) error {
+	nothing := func() error { return nil }
+	return d.step(nothing, nothing)
+}
+
+// crashEverywhere runs do on disks that die after 0, 1, 2 … steps, until one
+// lives through it.
+func crashEverywhere(t *testing.T, do func(d disk) error, after func(step int)) int {
+	t.Helper()
+	for step := 0; ; step++ {
+		for _, before := range []bool{true, false} {
+			d := &dyingDisk{left: step, before: before}
+			err := do(d)
+			if d.left >= 0 {
+				require.NoError(t, err)
+				return step
+			}
+			require.ErrorIs(t, err, errCrash)
+			after(step)
+		}
+	}
+}
+
+func TestApplyCrashesAfterEveryStep(t *testing.T) {
+	ctx := t.Context()
+	history := everything()
+	cut := batches(history, (len(history)+2)/3)
+	require.Len(t, cut, 3)
+	base := t.TempDir()
+	dir := filepath.Join(base, "tier")
+	steps := crashEverywhere(t, func(d disk) error {
+		require.NoError(t, os.RemoveAll(dir))
+		tier, err := Open(dir, Options{})
+		require.NoError(t, err)
+		require.NoError(t, tier.Apply(ctx, cut[0]))
+		tier.disk = d
+		return tier.Apply(ctx, cut[1])
+	}, func(step int) {
+		requireGoesOn(t, dir, cut, history, step)
+	})
+	require.Greater(t, steps, 20)
+}
+
+func TestRecoveryCrashesAfterEveryStep(t *testing.T) {
+	ctx := t.Context()
+	history := everything()
+	cut := batches(history, (len(history)+2)/3)
+	dir := filepath.Join(t.TempDir(), "tier")
+	crashEverywhere(t, func(d disk) error {
+		require.NoError(t, os.RemoveAll(dir))
+		tier, err := Open(dir, Options{})
+		require.NoError(t, err)
+		require.NoError(t, tier.Apply(ctx, cut[0]))
+		// Directory, its parent's fsync, journal, its rename: committed.
+		tier.disk = &dyingDisk{left: 5, before: true}
+		require.ErrorIs(t, tier.Apply(ctx, cut[1]), errCrash)
+		_, err = open(dir, Options{}, d)
+		return err
+	}, func(step int) {
+		requireGoesOn(t, dir, cut, history, step)
+	})
+}
+
+// requireGoesOn reopens a directory that a crash in the second batch left behind,
+// finds the state before or after it, and plays the rest of the log.
+func requireGoesOn(t *testing.T, dir string, cut []projector.Batch, history []*events.Event, step int) {
+	t.Helper()
+	tier, err := Open(dir, Options{})
+	require.NoError(t, err, "step %d", step)
+	at, err := tier.Checkpoint(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, []uint64{cut[0].To.Sequence, cut[1].To.Sequence}, at.Sequence, "step %d", step)
+	require.Equal(t, foldRows(t, history[:at.Sequence]), dump(t, tier), "step %d", step)
+	for _, b := range cut {
+		if b.From.Sequence >= at.Sequence {
+			require.NoError(t, tier.Apply(t.Context(), b))
+		}
+	}
+	require.Equal(t, foldRows(t, history), dump(t, tier), "step %d", step)
+}
+
+func TestFailedApplyGoesOnInTheSameProcess(t *testing.T) {
+	ctx := t.Context()
+	history := everything()
+	cut := batches(history, (len(history)+2)/3)
+	dir := filepath.Join(t.TempDir(), "tier")
+	crashEverywhere(t, func(d disk) error {
+		require.NoError(t, os.RemoveAll(dir))
+		tier, err := Open(dir, Options{})
+		require.NoError(t, err)
+		require.NoError(t, tier.Apply(ctx, cut[0]))
+		tier.disk = d
+		failed := tier.Apply(ctx, cut[1])
+		tier.disk = osDisk{}
+		at, err := tier.Checkpoint(ctx)
+		require.NoError(t, err)
+		for _, b := range cut {
+			if b.From.Sequence >= at.Sequence {
+				require.NoError(t, tier.Apply(ctx, b))
+			}
+		}
+		require.Equal(t, foldRows(t, history), dump(t, tier))
+		return failed
+	}, func(int) {})
+}
+
+func TestPromoteCrashesAfterEveryStep(t *testing.T) {
+	ctx := t.Context()
+	history := everything()
+	cut := batches(history, (len(history)+2)/3)
+	dir := filepath.Join(t.TempDir(), "tier")
+	crashEverywhere(t, func(d disk) error {
+		for _, suffix := range []string{"", shadowSuffix, previousSuffix} {
+			require.NoError(t, os.RemoveAll(dir+suffix))
+		}
+		tier, err := Open(dir, Options{})
+		require.NoError(t, err)
+		require.NoError(t, tier.Apply(ctx, cut[0]))
+		shadow, err := tier.Shadow(ctx)
+		require.NoError(t, err)
+		for _, b := range cut[:2] {
+			require.NoError(t, shadow.Apply(ctx, b))
+		}
+		shadow.(*Shadow).disk = d
+		return shadow.Promote(ctx)
+	}, func(step int) {
+		requireGoesOn(t, dir, cut, history, step)
+	})
+}
