@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# `make run`: a whole Tapedeck on this machine. Ctrl-C stops all of it cleanly.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+data=${TAPEDECK_DATA:-./data}
+http=${TAPEDECK_LISTEN:-127.0.0.1:8080}
+nats=${TAPEDECK_NATS_LISTEN:-127.0.0.1:4222}
+sample=deploy/sample
+export TAPEDECK_INGEST_URL=http://$http TAPEDECK_NATS_URL=nats://$nats TAPEDECK_FILE_DIR=${TAPEDECK_FILE_DIR:-$data/files}
+mkdir -p "$data"
+
+pids=()
+stop() {
+    trap - EXIT INT TERM
+    echo
+    echo "stopping"
+    # Projectors first, so that none of them sees the log go away.
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+        kill -TERM "${pids[i]}" 2>/dev/null || true
+        wait "${pids[i]}" 2>/dev/null || true
+    done
+    echo "stopped; the tape is in $data, run again to go on"
+}
+trap stop EXIT
+trap 'exit 0' INT TERM
+
+# Children get a process group of their own, so that Ctrl-C reaches only this
+# script and the order of stopping is ours.
+set -m
+start() { # name command...
+    local name=$1
+    shift
+    "$@" >"$data/$name.log" 2>&1 </dev/null &
+    pids+=($!)
+}
+await() { # name url
+    for _ in $(seq 300); do
+        curl -fsS -o /dev/null "$2" 2>/dev/null && return 0
+        kill -0 "${pids[-1]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "$1 did not become ready; its log:" >&2
+    tail -n 20 "$data/$1.log" >&2
+    exit 1
+}
+
+start ingest bin/ingest --data "$data" --listen "$http" --nats-listen "$nats"
+await ingest "http://$http/readyz"
+start projector-file bin/projector-file --metrics "${TAPEDECK_FILE_METRICS:-127.0.0.1:9104}"
+await projector-file "http://${TAPEDECK_FILE_METRICS:-127.0.0.1:9104}/healthz"
+tiers=(file)
+if [ -n "${TAPEDECK_REDIS_URL:-}" ]; then
+    start projector-redis bin/projector-redis --metrics "${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}"
+    await projector-redis "http://${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}/healthz"
+    tiers+=(redis)
+fi
+
+for dir in "$sample"/*/; do
+    account=$(basename "$dir")
+    [ "$account" = _daily ] && continue
+    bin/replay import "$dir" --account "$account" --daily "$sample/_daily"
+done
+
+# Wait until every projector holds the log's last event.
+for _ in $(seq 600); do
+    bin/replay status --json | grep -q '"lag_events":[1-9]' || break
+    sleep 0.1
+done
+echo
+bin/replay status
+bin/replay verify --tier all
+cat <<EOF
+
+Tapedeck is running. In another terminal:
+  curl $TAPEDECK_INGEST_URL/v1/log              the log: sequences, size, chain
+  curl $TAPEDECK_INGEST_URL/metrics             ingest's metrics (projector-file: port 9104)
+  ls $TAPEDECK_FILE_DIR/55009728                  a strategy-ready folder, kept up to date
+  bin/replay snapshot --out /tmp/june --until-time 2025-06-30
+  bin/replay verify --tier all
+  bin/replay --help
+Tiers: ${tiers[*]}. Logs of the processes: $data/*.log
+Ctrl-C stops everything cleanly.
+EOF
+wait -n "${pids[@]}" || true
+echo "a process ended; see $data/*.log" >&2
+exit 1

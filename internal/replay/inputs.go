@@ -1,0 +1,182 @@
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/settings"
+	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
+	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
+)
+
+// input is one event to import and the place it comes from; line 0 is the
+// file as a whole.
+type input struct {
+	event *events.Event
+	file  string
+	line  int
+}
+
+type inputs = iter.Seq2[input, error]
+
+// folderInputs reads a strategy's cache folder.
+func folderInputs(dir, account string, options silverquant.ImportOptions) inputs {
+	return func(yield func(input, error) bool) {
+		for event, err := range silverquant.ImportEvents(dir, account, options) {
+			if !yield(input{event: event, file: dir}, err) {
+				return
+			}
+		}
+	}
+}
+
+// fileInputs reads a file of events, one JSON a line.
+func fileInputs(path string) inputs {
+	return func(yield func(input, error) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			yield(input{}, err)
+			return
+		}
+		defer f.Close()
+		reader := bufio.NewReaderSize(f, 1<<20)
+		for line := 1; ; line++ {
+			text, readErr := reader.ReadBytes('\n')
+			if text = bytes.TrimSpace(text); len(text) > 0 {
+				event, err := events.Decode(text)
+				if err != nil {
+					err = &silverquant.Reject{File: filepath.Base(path), Line: line, Reason: err.Error(), Text: string(text)}
+				}
+				if !yield(input{event, filepath.Base(path), line}, err) {
+					return
+				}
+			}
+			if errors.Is(readErr, io.EOF) {
+				return
+			}
+			if readErr != nil {
+				yield(input{}, fmt.Errorf("line %d: %w", line, readErr))
+				return
+			}
+		}
+	}
+}
+
+// rejectsFile lists what was refused; it is made with the first reject, anew.
+type rejectsFile struct {
+	path string
+	file *os.File
+	rows *csv.Writer
+}
+
+func (r *rejectsFile) add(why *silverquant.Reject) error {
+	if r.file == nil {
+		f, err := os.Create(r.path)
+		if err != nil {
+			return fmt.Errorf("rejects file: %w", err)
+		}
+		r.file, r.rows = f, csv.NewWriter(f)
+		if err := r.rows.Write([]string{"file", "line", "reason", "text"}); err != nil {
+			return fmt.Errorf("rejects file: %w", err)
+		}
+	}
+	if err := r.rows.Write([]string{why.File, strconv.Itoa(why.Line), why.Reason, why.Text}); err != nil {
+		return fmt.Errorf("rejects file: %w", err)
+	}
+	return nil
+}
+
+func (r *rejectsFile) close() error {
+	if r.file == nil {
+		return nil
+	}
+	r.rows.Flush()
+	if err := errors.Join(r.rows.Error(), r.file.Close()); err != nil {
+		return fmt.Errorf("rejects file: %w", err)
+	}
+	return nil
+}
+
+// knownEvents is what the log holds already. ingest remembers a bounded number
+// of ids; an import may be repeated after more events than those.
+type knownEvents struct {
+	// contents are the events' content hashes, by id.
+	contents map[string]uint64
+	account  bool
+}
+
+// has tells whether the log holds this very event. One with the same id and
+// another content is left for ingest to refuse.
+func (k *knownEvents) has(e *events.Event) bool {
+	content, ok := k.contents[e.ID]
+	if !ok {
+		return false
+	}
+	hash, err := e.ContentHash()
+	return err == nil && hash == content
+}
+
+// knownTier is a tier whose contents are the ids on the log.
+type knownTier struct {
+	*memory.Tier
+	knownEvents
+	accountID string
+}
+
+// Apply implements projector.Tier.
+func (t *knownTier) Apply(_ context.Context, b projector.Batch) error {
+	for _, e := range b.Events {
+		hash, err := e.ContentHash()
+		if err != nil {
+			return fmt.Errorf("event %d: %w", e.Sequence, err)
+		}
+		t.contents[e.ID] = hash
+		if d, ok := e.Data.(*events.AccountCreated); ok && d.AccountID == t.accountID {
+			t.account = true
+		}
+	}
+	return nil
+}
+
+// readKnown walks the log once.
+func (e *Env) readKnown(accountID string) (*knownEvents, error) {
+	log, err := e.openLog()
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	tier := &knownTier{Tier: memory.New(nil), knownEvents: knownEvents{contents: make(map[string]uint64)}, accountID: accountID}
+	if _, err := e.play(e.Context, log, tier, projector.Bound{}); err != nil {
+		return nil, fmt.Errorf("look up what the log holds already: %w", err)
+	}
+	return &tier.knownEvents, nil
+}
+
+// publisher connects to ingest. A publisher retries for ever, so whether there
+// is an ingest at all is asked first.
+func (e *Env) publisher() (*events.Publisher, error) {
+	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.CLI.IngestURL+"/v1/log", nil)
+	if err != nil {
+		return nil, usage("--ingest-url %s: %v", settings.Redact(e.CLI.IngestURL), err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("reach ingest (is it running? set --ingest-url or TAPEDECK_INGEST_URL): %w", err)
+	}
+	answer.Body.Close()
+	return events.NewPublisher(e.CLI.IngestURL, events.WithSessionPolicy("flag"))
+}
