@@ -2,7 +2,9 @@ package testserver
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -39,7 +41,7 @@ func Redis(t T, options ...RedisOption) *Server {
 		install: "sudo apt-get install -y redis-server",
 		ports:   1,
 		args:    config.args,
-		url:     func(s *Server) string { return "redis://" + s.addr(0) + "/0" },
+		url:     func(s *Server) string { return "redis://" + s.Addr() + "/0" },
 		ready:   redisReady,
 	})
 }
@@ -57,14 +59,21 @@ func (c redisConfig) args(s *Server) []string {
 	return append(args, c.extra...)
 }
 
-// redisReady waits for an answer that only a server done with loading gives;
-// one that wants a password is as ready.
+// redisReady waits for the answer of a server that is done with loading, and
+// that is ours: another may have taken the port. One that wants a password can
+// only be believed.
 func redisReady(ctx context.Context, s *Server) error {
-	client := redis.NewClient(&redis.Options{Addr: s.addr(0), MaxRetries: -1, DialerRetries: 1, PoolSize: 1})
+	client := redis.NewClient(&redis.Options{Addr: s.Addr(), MaxRetries: -1, DialerRetries: 1, PoolSize: 1})
 	defer client.Close()
-	err := client.Ping(ctx).Err()
+	info, err := client.Info(ctx, "server").Result()
 	if redis.IsAuthError(err) {
 		return nil
+	}
+	if err == nil && !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.process.Process.Pid)) {
+		err = fmt.Errorf("another server answers on %s", s.Addr())
+	}
+	if err == nil {
+		err = client.Ping(ctx).Err() // INFO is answered while loading, too
 	}
 	return err
 }

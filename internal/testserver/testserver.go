@@ -88,11 +88,9 @@ func start(t T, e engine) *Server {
 func (s *Server) URL() string { return s.engine.url(s) }
 
 // Addr is the host and port of the server's main door.
-func (s *Server) Addr() string { return s.addr(0) }
+func (s *Server) Addr() string { return address(s.ports[0]) }
 
-func (s *Server) addr(port int) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports[port]))
-}
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // Kill ends the server at once (SIGKILL), as a crash would. A server that is
 // down already stays down.
@@ -165,7 +163,7 @@ func (s *Server) launch() error {
 		return err
 	}
 	defer logFile.Close()
-	cmd := exec.Command(s.path, s.engine.args(s)...)
+	cmd := exec.CommandContext(context.Background(), s.path, s.engine.args(s)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, logFile, logFile
 	if err := startBound(cmd); err != nil {
 		return err
@@ -209,9 +207,10 @@ func logTail(path string) []byte {
 func freePorts(t T, n int) []int {
 	t.Helper()
 	ports := make([]int, 0, n)
+	var config net.ListenConfig
 	for range 1000 {
 		port := lowestPort + rand.IntN(highestPort-lowestPort)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		listener, err := config.Listen(context.Background(), "tcp", address(port))
 		if err != nil {
 			continue
 		}

@@ -48,6 +48,16 @@ func (c *changes) setDays(code string, days int64) {
 	s.held, s.days, s.seen = set, days, len(c.dates)
 }
 
+func (c *changes) increment(date events.Date) {
+	var last events.Date
+	if n := len(c.dates); n > 0 {
+		last = c.dates[n-1]
+	}
+	if date > last {
+		c.dates = append(c.dates, date)
+	}
+}
+
 // coalesce reduces events to what they change, by account.
 func coalesce(list []*events.Event) map[string]*changes {
 	accounts := make(map[string]*changes)
@@ -66,10 +76,7 @@ func coalesce(list []*events.Event) map[string]*changes {
 		case *events.PositionHeldDaysSet:
 			of(d.AccountID).setDays(d.StockCode, d.HeldDays)
 		case *events.PositionDaysIncremented:
-			c := of(d.AccountID)
-			if n := len(c.dates); n == 0 || d.Date > c.dates[n-1] {
-				c.dates = append(c.dates, d.Date)
-			}
+			of(d.AccountID).increment(d.Date)
 		case *events.PositionPriceMarked:
 			s := of(d.AccountID).stock(d.StockCode)
 			if d.MaxPrice != nil {

@@ -108,8 +108,13 @@ func (t *Tier) Name() string { return "redis" }
 // Kinds implements projector.Tier.
 func (t *Tier) Kinds() []book.Kind { return append([]book.Kind(nil), kinds...) }
 
-// Close implements projector.Tier.
-func (t *Tier) Close() error { return t.client.Close() }
+// Close implements projector.Tier. Closing twice does nothing.
+func (t *Tier) Close() error {
+	if err := t.client.Close(); err != nil && !errors.Is(err, goredis.ErrClosed) {
+		return fmt.Errorf("redis: close: %w", err)
+	}
+	return nil
+}
 
 // Checkpoint implements projector.Tier. A schema newer than this code knows,
 // and a checkpoint that cannot be read, wrap projector.ErrRefused.

@@ -1,0 +1,160 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
+)
+
+// TestReaderSeesOldOrNew polls the whole tier while rebuilds take its place.
+func TestReaderSeesOldOrNew(t *testing.T) {
+	const accounts, rounds = 50, 40
+	server := testserver.Redis(t)
+	tier, ctx := open(t, server), t.Context()
+	// Generation g holds g in every field of every account, and another stock.
+	tape := make([]*events.Event, 0, rounds*accounts)
+	generation := func(g int) []*events.Event {
+		for a := range accounts {
+			tape = append(tape, &events.Event{Data: &events.PositionOpened{AccountID: fmt.Sprintf("account%03d", a), StockCode: fmt.Sprintf("6%05d.SH", g), HeldDays: int64(g)}})
+		}
+		return tape[len(tape)-accounts:]
+	}
+	require.NoError(t, tier.Apply(ctx, projector.Batch{To: checkpoint(1), Events: generation(1)}))
+
+	var polls atomic.Int64
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	failed := make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for client := raw(t, server); reading.Err() == nil; polls.Add(1) {
+			if err := readGeneration(ctx, client, accounts); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	for g := 2; g <= rounds; g++ {
+		shadow, err := tier.Shadow(ctx)
+		require.NoError(t, err)
+		require.NoError(t, shadow.Apply(ctx, projector.Batch{To: checkpoint(g), Events: generation(g)}))
+		require.NoError(t, shadow.Promote(ctx))
+		require.NoError(t, shadow.Discard(ctx))
+		require.Eventually(t, func() bool { return polls.Swap(0) > 0 || reading.Err() != nil || len(failed) > 0 }, waitLong, tick)
+	}
+	stop()
+	require.NoError(t, <-failed)
+	at, err := tier.Checkpoint(ctx)
+	require.NoError(t, err)
+	require.Equal(t, checkpoint(rounds), at)
+	keys, err := raw(t, server).DBSize(ctx).Result()
+	require.NoError(t, err)
+	require.EqualValues(t, accounts+2, keys, "nothing of earlier generations is left")
+}
+
+// readGeneration reads all accounts at one instant: all are of one generation,
+// that of the checkpoint.
+func readGeneration(ctx context.Context, client *goredis.Client, accounts int) error {
+	var at *goredis.StringCmd
+	held := make([]*goredis.MapStringStringCmd, accounts)
+	_, err := client.TxPipelined(ctx, func(pipe goredis.Pipeliner) error {
+		at = pipe.HGet(ctx, "tapedeck:checkpoint", "sequence")
+		for a := range held {
+			held[a] = pipe.HGetAll(ctx, fmt.Sprintf("held_days:account%03d", a))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	want := map[string]string{fmt.Sprintf("6%05s.SH", at.Val()): at.Val()}
+	for a := range held {
+		if !maps.Equal(want, held[a].Val()) {
+			return fmt.Errorf("checkpoint %s, but account %d holds %v", at.Val(), a, held[a].Val())
+		}
+	}
+	return nil
+}
+
+// TestPromoteDropsWhatTheLiveTierGotMeanwhile: accounts that came up after the
+// shadow was begun go with the rest of the old contents, and so does what was
+// put there by hand.
+func TestPromoteDropsWhatTheLiveTierGotMeanwhile(t *testing.T) {
+	server := testserver.Redis(t)
+	tier, ctx := open(t, server), t.Context()
+	tape := steady(30, 10, 3)
+	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 5)))
+	shadow, err := tier.Shadow(ctx)
+	require.NoError(t, err)
+	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 3)))
+	require.NoError(t, tier.Apply(ctx, batch(tape, 5, 10)))
+	require.NoError(t, raw(t, server).HSet(ctx, "min_prices:byhand", "600000.SH", "1").Err())
+	requireFold(t, shadow, tape, 3)
+	require.NoError(t, shadow.Promote(ctx))
+	requireFold(t, tier, tape, 3)
+	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrConflict)
+	require.NoError(t, tier.Apply(ctx, batch(tape, 3, 20)))
+	requireFold(t, tier, tape, 20)
+}
+
+func TestPromoteTwiceAndDiscard(t *testing.T) {
+	server := testserver.Redis(t)
+	tier, client, ctx := open(t, server), raw(t, server), t.Context()
+	tape := steady(30, 2, 3)
+	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+
+	shadow, err := tier.Shadow(ctx)
+	require.NoError(t, err)
+	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
+	require.NoError(t, shadow.Discard(ctx))
+	require.Empty(t, client.Keys(ctx, "tapedeck:shadow:*").Val())
+	require.ErrorIs(t, shadow.Promote(ctx), projector.ErrConflict, "a discarded shadow must not empty the live tier")
+	require.ErrorIs(t, shadow.Apply(ctx, batch(tape, 20, 30)), projector.ErrConflict)
+	requireFold(t, tier, tape, 10)
+
+	shadow, err = tier.Shadow(ctx)
+	require.NoError(t, err)
+	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
+	require.NoError(t, shadow.Promote(ctx))
+	require.ErrorIs(t, shadow.Promote(ctx), projector.ErrConflict)
+	require.NoError(t, shadow.Discard(ctx))
+	requireFold(t, tier, tape, 20)
+	require.Empty(t, client.Keys(ctx, "tapedeck:shadow:*").Val())
+
+	shadow, err = tier.Shadow(ctx)
+	require.NoError(t, err)
+	require.NoError(t, shadow.Promote(ctx), "a rollback to before the first event")
+	requireFold(t, tier, tape, 0)
+	_, err = shadow.Shadow(ctx)
+	require.ErrorIs(t, err, projector.ErrRefused)
+}
+
+// TestTwoRebuildsAtOnce: the one begun later wins, the other is told.
+func TestTwoRebuildsAtOnce(t *testing.T) {
+	server := testserver.Redis(t)
+	tier, ctx := open(t, server), t.Context()
+	tape := steady(30, 2, 3)
+	first, err := tier.Shadow(ctx)
+	require.NoError(t, err)
+	require.NoError(t, first.Apply(ctx, batch(tape, 0, 10)))
+	second, err := open(t, server).Shadow(ctx)
+	require.NoError(t, err)
+	requireFold(t, second, tape, 0)
+	require.ErrorIs(t, first.Apply(ctx, batch(tape, 0, 10)), projector.ErrConflict, "not into the other's shadow")
+	require.NoError(t, second.Apply(ctx, batch(tape, 0, 20)))
+	_, err = first.Checkpoint(ctx)
+	require.ErrorIs(t, err, projector.ErrConflict)
+	require.ErrorIs(t, first.Promote(ctx), projector.ErrConflict)
+	require.NoError(t, first.Discard(ctx), "drops nothing of the other's")
+	require.NoError(t, second.Promote(ctx))
+	requireFold(t, tier, tape, 20)
+}
