@@ -13,7 +13,7 @@ import (
 const (
 	// patience is how long a Reader that does not follow asks again while the
 	// log cannot be reached.
-	patience = 10 * time.Second
+	patience = 5 * time.Second
 	// settle is how long a replicated log may look shorter than it is, while
 	// its servers change the leader.
 	settle = 3 * time.Second
@@ -104,7 +104,7 @@ func (r *Reader) settled(ctx context.Context, sequence uint64) (streamState, err
 // It returns *CorruptError on the first frame that is not what was once
 // acknowledged, after all sound frames before it. A lost connection is
 // restored: a following Reader waits for it without end, others give up after
-// 10 s with ErrUnreachable. An error other than ctx's is final.
+// 5 s with ErrUnreachable. An error other than ctx's is final.
 func (r *Reader) Next(ctx context.Context) (Frame, error) {
 	for len(r.batch) == 0 {
 		if err := ctx.Err(); err != nil {
