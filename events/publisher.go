@@ -33,6 +33,7 @@ const (
 type Publisher struct {
 	endpoint   string
 	client     *http.Client
+	policy     string
 	minBackoff time.Duration
 	maxBackoff time.Duration
 	async
@@ -56,6 +57,10 @@ func WithQueue(events int) Option {
 func WithBackoff(first, longest time.Duration) Option {
 	return func(p *Publisher) { p.minBackoff, p.maxBackoff = first, longest }
 }
+
+// WithSessionPolicy asks ingest to hold trades against the trading session by
+// another policy than its own: off, flag or enforce. Imports of history flag.
+func WithSessionPolicy(policy string) Option { return func(p *Publisher) { p.policy = policy } }
 
 // NewPublisher makes a publisher for the ingest at a base URL such as
 // http://127.0.0.1:8080. Nothing is sent yet.
@@ -233,11 +238,14 @@ func (p *Publisher) backoff(try int) time.Duration {
 }
 
 func (p *Publisher) try(ctx context.Context, r *request, atomic bool) ([]fate, error) {
-	target := p.endpoint
+	query := make(url.Values)
 	if atomic {
-		target += "?atomic=true"
+		query.Set("atomic", "true")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(r.body))
+	if p.policy != "" {
+		query.Set("session_policy", p.policy)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.endpoint+"?"+query.Encode(), bytes.NewReader(r.body))
 	if err != nil {
 		return nil, fmt.Errorf("events: publish: %w", err)
 	}

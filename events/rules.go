@@ -273,7 +273,7 @@ func (r *rules) params(v *jsontext.Value) {
 	}
 	// data and the event are two levels above.
 	if depth(compact) > MaxDepth-2 {
-		r.broken("params", "must not be nested deeper than "+strconv.Itoa(MaxDepth)+" levels", "")
+		r.broken("params", tooDeep, "")
 		return
 	}
 	*v = compact
@@ -290,10 +290,10 @@ func (r *rules) params(v *jsontext.Value) {
 			r.err = err
 			return
 		}
-		r.name("params."+key, key, 1, 100)
 		if key == "" {
 			r.broken("params", "must have keys of 1 to 100 characters", "")
 		}
+		r.name("params."+shorten(key), key, 1, 100)
 		if _, err := dec.next(); err != nil {
 			r.err = err
 			return
