@@ -1,0 +1,181 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
+)
+
+// newRandom is seeded anew each run; a failure prints the seed.
+func newRandom(t testing.TB) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("random seed: %d", seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, seed))
+}
+
+// positionFlow makes valid random position events of some accounts.
+type positionFlow struct {
+	random *rand.Rand
+	n      int
+	day    time.Time
+}
+
+const flowAccounts = 3
+
+func (f *positionFlow) create() []byte {
+	var body bytes.Buffer
+	for a := range flowAccounts {
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":"account-%d","source":"test","type":"account.created.v1","time":"2025-01-02T08:00:00+08:00","data":{"account_id":"1000000%d","account_name":"n","broker":"QMT","initial_capital":"1000.00"}}`+"\n", a, a)
+	}
+	return body.Bytes()
+}
+
+func (f *positionFlow) next(events int) []byte {
+	var body bytes.Buffer
+	for range events {
+		f.n++
+		account := fmt.Sprintf("1000000%d", f.random.IntN(flowAccounts))
+		stock := fmt.Sprintf("600%03d.SH", f.random.IntN(60))
+		kind, data := "", ""
+		switch f.random.IntN(10) {
+		case 0:
+			kind = "closed"
+		case 1, 2:
+			kind = "opened"
+		case 3:
+			kind, data = "held_days_set", fmt.Sprintf(`,"held_days":%d`, f.random.IntN(50))
+		case 4:
+			f.day = f.day.AddDate(0, 0, 1)
+			kind = "days_incremented"
+		default:
+			price := 1 + f.random.IntN(100_000)
+			kind, data = "price_marked", fmt.Sprintf(`,"max_price":"%d.%03d"`, price, f.random.IntN(1000))
+		}
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":"e-%d","source":"test","type":"position.%s.v1","time":"2025-01-02T10:00:00+08:00","data":{"account_id":"%s"`, f.n, kind, account)
+		if kind == "days_incremented" {
+			fmt.Fprintf(&body, `,"date":"%s"}}`+"\n", f.day.Format(time.DateOnly))
+			continue
+		}
+		fmt.Fprintf(&body, `,"stock_code":"%s"%s}}`+"\n", stock, data)
+	}
+	return body.Bytes()
+}
+
+// TestProjectorRedisKilled kills projector-redis 20 times while events flow,
+// and empties Redis in the middle: it ends equal to the fold.
+func TestProjectorRedisKilled(t *testing.T) {
+	random := newRandom(t)
+	in := startIngest(t, t.TempDir())
+	redis := testserver.Redis(t)
+	env := []string{"TAPEDECK_NATS_URL=" + in.nats, "TAPEDECK_REDIS_URL=" + redis.URL()}
+	flow := &positionFlow{random: rand.New(rand.NewPCG(random.Uint64(), 1)), day: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+	status, answer := in.post(t, "application/x-ndjson", flow.create())
+	require.Equal(t, 200, status, "%s", answer)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	published := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if status, answer := in.post(t, "application/x-ndjson", flow.next(200)); status != 200 {
+				published <- fmt.Errorf("status %d: %s", status, answer)
+				return
+			}
+		}
+		published <- nil
+	}()
+	options, err := goredis.ParseURL(redis.URL())
+	require.NoError(t, err)
+	client := goredis.NewClient(options)
+	defer client.Close()
+	for round := range 20 {
+		p := start(t, "projector-redis", env, "--metrics", "127.0.0.1:0")
+		if round == 10 {
+			require.NoError(t, client.FlushAll(ctx).Err())
+		}
+		<-time.After(time.Duration(random.IntN(300)) * time.Millisecond) // the random instant
+		p.kill()
+	}
+	cancel()
+	require.NoError(t, <-published)
+	p := start(t, "projector-redis", env, "--metrics", "127.0.0.1:0")
+	projected(t, env, "redis", in.log(t).Last)
+	mustRun(t, env, "replay", "verify", "--tier", "redis")
+	require.NoError(t, client.FlushAll(context.Background()).Err())
+	projected(t, env, "redis", in.log(t).Last)
+	mustRun(t, env, "replay", "verify", "--tier", "redis")
+	require.Zero(t, p.stop(t))
+}
+
+// blockFile is the log's newest block file.
+func blockFile(t testing.TB, data string) string {
+	t.Helper()
+	var blocks []string
+	require.NoError(t, filepath.WalkDir(data, func(path string, _ os.DirEntry, err error) error {
+		if filepath.Ext(path) == ".blk" {
+			blocks = append(blocks, path)
+		}
+		return err
+	}))
+	require.NotEmpty(t, blocks)
+	return blocks[len(blocks)-1]
+}
+
+// damagedLog fills a log and a file tier, stops both and hands over the block
+// file's content to be damaged.
+func damagedLog(t *testing.T, damage func(content []byte) []byte) (data string, env []string, last uint64) {
+	data = t.TempDir()
+	in := startIngest(t, data)
+	files := filepath.Join(t.TempDir(), "files")
+	env = []string{"TAPEDECK_NATS_URL=" + in.nats, "TAPEDECK_FILE_DIR=" + files}
+	flow := &positionFlow{random: newRandom(t), day: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for _, body := range [][]byte{flow.create(), flow.next(500), flow.next(500), flow.next(500)} {
+		status, answer := in.post(t, "application/x-ndjson", body)
+		require.Equal(t, 200, status, "%s", answer)
+	}
+	last = in.log(t).Last
+	p := start(t, "projector-file", env, "--metrics", "127.0.0.1:0")
+	projected(t, env, "file", last)
+	require.Zero(t, p.stop(t))
+	require.Zero(t, in.stop(t))
+	block := blockFile(t, data)
+	content, err := os.ReadFile(block)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(block, damage(content), 0o600))
+	return data, env, last
+}
+
+// TestDamagedLogIsRefused: after a flipped byte or a lost end, ingest does not
+// hand sequences out again, and says which is damaged.
+func TestDamagedLogIsRefused(t *testing.T) {
+	damages := map[string]func([]byte) []byte{
+		"flipped byte": func(content []byte) []byte {
+			i := bytes.LastIndex(content, []byte(`"account_id"`))
+			content[i+3] ^= 0x20
+			return content
+		},
+		"cut short": func(content []byte) []byte { return content[:len(content)*2/3] },
+	}
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) {
+			data, _, _ := damagedLog(t, damage)
+			p, err := launch(t, "ingest", nil, "--data", data, "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
+			require.Error(t, err, "ingest took a damaged log")
+			require.Regexp(t, `damaged at sequence \d+`, p.logText())
+			require.NotZero(t, p.wait(t))
+		})
+	}
+}
