@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // RedisOption changes how a private Redis is started.
@@ -32,6 +33,7 @@ func RedisArgs(args ...string) RedisOption {
 // Redis starts a private Redis server.
 func Redis(t T, options ...RedisOption) *Server {
 	t.Helper()
+	logging.Disable() // dials until the server is ready are no news
 	var config redisConfig
 	for _, option := range options {
 		option(&config)

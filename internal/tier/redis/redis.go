@@ -21,6 +21,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
@@ -89,6 +90,7 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	options.PoolSize = 2
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	logging.Disable() // its own lines on stderr say nothing that the errors do not
 	client := goredis.NewClient(options)
 	if err := client.Ping(ctx).Err(); err != nil {
 		client.Close()
@@ -119,47 +121,55 @@ func (t *Tier) Close() error {
 // Checkpoint implements projector.Tier. A schema newer than this code knows,
 // and a checkpoint that cannot be read, wrap projector.ErrRefused.
 func (t *Tier) Checkpoint(ctx context.Context) (eventlog.Checkpoint, error) {
-	var at eventlog.Checkpoint
+	const op = "read checkpoint"
+	at, found, err := t.readCheckpoint(ctx)
+	if err != nil || found {
+		t.clean = false
+		return at, err
+	}
+	if t.takeOver || t.clean {
+		return at, nil
+	}
+	keys, err := t.dataKeys(ctx)
+	if err != nil {
+		return at, wrap(op, err)
+	}
+	if len(keys) == 0 {
+		t.clean = true
+		return at, nil
+	}
+	// Another projector's first batch may have come before the scan: then the
+	// keys are no longer without a checkpoint.
+	at, found, err = t.readCheckpoint(ctx)
+	if err == nil && !found {
+		err = errForeign(op, keys[0])
+	}
+	return at, err
+}
+
+func (t *Tier) readCheckpoint(ctx context.Context) (at eventlog.Checkpoint, found bool, err error) {
+	const op = "read checkpoint"
 	fields, err := t.client.HGetAll(ctx, t.prefix+checkpointKey).Result()
 	if err != nil {
-		return at, wrap("read checkpoint", err)
+		return at, false, wrap(op, err)
 	}
 	if fields["owner"] != t.owner {
-		return at, fmt.Errorf("redis: read checkpoint: the shadow belongs to another rebuild or is gone: %w", projector.ErrConflict)
+		return at, false, fmt.Errorf("redis: %s: the shadow belongs to another rebuild or is gone: %w", op, projector.ErrConflict)
 	}
 	if len(fields) == 0 {
-		return at, t.refuseForeign(ctx)
+		return at, false, nil
 	}
-	t.clean = false
 	if fields["schema"] != strconv.Itoa(schemaVersion) {
-		return at, errSchema("read checkpoint", fields["schema"])
+		return at, true, errSchema(op, fields["schema"])
 	}
 	at.Sequence, err = strconv.ParseUint(fields["sequence"], 10, 64)
 	if err == nil {
 		at.Chain, err = eventlog.ParseChain(fields["chain"])
 	}
 	if err != nil {
-		return eventlog.Checkpoint{}, fmt.Errorf("redis: read checkpoint: %s is damaged: %w: %w", checkpointKey, err, projector.ErrRefused)
+		return eventlog.Checkpoint{}, true, fmt.Errorf("redis: %s: %s is damaged: %w: %w", op, checkpointKey, err, projector.ErrRefused)
 	}
-	return at, nil
-}
-
-// refuseForeign looks for keys of our kinds, which lie there without checkpoint.
-func (t *Tier) refuseForeign(ctx context.Context) error {
-	if t.takeOver || t.clean {
-		return nil
-	}
-	for _, prefix := range dataPrefixes {
-		keys, err := t.scan(ctx, prefix)
-		if err != nil {
-			return wrap("look for foreign data", err)
-		}
-		if len(keys) > 0 {
-			return errForeign("read checkpoint", keys[0])
-		}
-	}
-	t.clean = true
-	return nil
+	return at, true, nil
 }
 
 // scan returns the keys with the given prefix, in no order, some perhaps twice.
