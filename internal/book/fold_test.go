@@ -1,8 +1,8 @@
 package book_test
 
 import (
-	"fmt"
 	"maps"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,24 +102,24 @@ func TestPositionsEqualTheNaiveFold(t *testing.T) {
 		if rapid.Bool().Draw(t, "subset") {
 			history = subset(t, history)
 		}
-		got := naive{map[string]int64{}, map[string]string{}, map[string]string{}, map[string]string{}}
-		for _, r := range rowsOf(t, fold(book.Keep{}, history)) {
-			switch r.Kind {
-			case book.KindHeldDays:
-				var days int64
-				_, err := fmt.Sscan(r.Value, &days)
-				require.NoError(t, err)
-				got.held[r.Key] = days
-			case book.KindMaxPrice:
-				got.max[r.Key] = r.Value
-			case book.KindMinPrice:
-				got.min[r.Key] = r.Value
-			case book.KindIncDate:
-				got.inc[r.Key] = r.Value
-			}
+		b := fold(book.Keep{}, history)
+		valuesOf := func(kind book.Kind) map[string]string {
+			values := make(map[string]string)
+			require.NoError(t, b.Rows([]book.Kind{kind}, func(r book.Row) error {
+				values[r.Key] = r.Value
+				return nil
+			}))
+			return values
 		}
 		want := naiveFold(history)
-		require.Equal(t, want, got)
+		held := make(map[string]string)
+		for key, days := range want.held {
+			held[key] = strconv.FormatInt(days, 10)
+		}
+		require.Equal(t, held, valuesOf(book.KindHeldDays))
+		require.Equal(t, want.max, valuesOf(book.KindMaxPrice))
+		require.Equal(t, want.min, valuesOf(book.KindMinPrice))
+		require.Equal(t, want.inc, valuesOf(book.KindIncDate))
 	})
 }
 
