@@ -107,7 +107,7 @@ func lines(from uint64, count int) []byte {
 	return b.Bytes()
 }
 
-// appendFrames appends frames of the given sizes, two in flight.
+// appendFrames appends frames of the given sizes.
 func appendFrames(t failer, w *eventlog.Writer, sizes ...int) []eventlog.Frame {
 	t.Helper()
 	ctx := context.Background()

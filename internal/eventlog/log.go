@@ -104,8 +104,11 @@ func connect(ctx context.Context, url string, options []nats.Option) (*nats.Conn
 // Info describes the log as it is now. It returns *CorruptError when the last
 // frame cannot be read.
 func (l *Log) Info(ctx context.Context) (Info, error) {
-	info, err := l.info(ctx)
-	return info.Info, err
+	si, err := l.stream(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	return l.info(ctx, si)
 }
 
 // Close ends the connection; Readers that are still open fail.
@@ -142,36 +145,18 @@ func (l *Log) restore() {
 	l.alive, l.sever = context.WithCancel(context.Background())
 }
 
-// streamState is Info with the place of the last frame in the stream.
-type streamState struct {
-	Info
-	last     uint64 // the stream's own number of the last frame, 0 when empty
-	replicas int
-}
-
-// info asks for the stream's state and reads its last frame.
-func (l *link) info(ctx context.Context) (streamState, error) {
-	si, err := l.stream(ctx)
+// info completes the stream's state with its last frame.
+func (l *link) info(ctx context.Context, si *jetstream.StreamInfo) (Info, error) {
+	info := Info{Bytes: si.State.Bytes}
+	if si.State.LastSeq == 0 {
+		return info, nil
+	}
+	f, err := l.frame(ctx, si.State.LastSeq)
 	if err != nil {
-		return streamState{}, err
+		return info, err
 	}
-	state := streamState{
-		Info:     Info{Bytes: si.State.Bytes},
-		last:     si.State.LastSeq,
-		replicas: si.Config.Replicas,
-	}
-	if state.last == 0 {
-		return state, nil
-	}
-	if si.State.FirstSeq != 1 {
-		return state, corrupt(1, fmt.Sprintf("the stream begins at message %d, not 1", si.State.FirstSeq))
-	}
-	f, err := l.frame(ctx, state.last)
-	if err != nil {
-		return state, err
-	}
-	state.First, state.Last, state.Chain, state.Logged = 1, f.Last(), f.Chain, f.Logged
-	return state, nil
+	info.First, info.Last, info.Chain, info.Logged = 1, f.Last(), f.Chain, f.Logged
+	return info, nil
 }
 
 // noStream tells whether err says that the stream does not exist.

@@ -64,11 +64,7 @@ func (l *link) read(ctx context.Context, after Checkpoint, options ReadOptions) 
 		woken:  make(chan struct{}, 1),
 		done:   make(chan struct{}),
 	}
-	state, err := r.settled(ctx, after.Sequence)
-	if err != nil {
-		return nil, err
-	}
-	place, f, err := l.seek(ctx, after, state)
+	place, f, err := r.start(ctx, after)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +73,7 @@ func (l *link) read(ctx context.Context, after Checkpoint, options ReadOptions) 
 			return nil, err
 		}
 	}
-	r.at, r.until = place, state.last
+	r.at = place
 
 	running, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -85,17 +81,22 @@ func (l *link) read(ctx context.Context, after Checkpoint, options ReadOptions) 
 	return r, nil
 }
 
-// settled is the stream's state, asked again while a replicated log looks
-// shorter than the sequence that it must hold.
-func (r *Reader) settled(ctx context.Context, sequence uint64) (streamState, error) {
+// start finds the reader's place. A replicated log that lacks it is asked
+// again for a while.
+func (r *Reader) start(ctx context.Context, after Checkpoint) (cursor, Frame, error) {
 	deadline := time.Now().Add(settle)
 	for {
-		state, err := r.link.info(ctx)
-		if err != nil || state.Last >= sequence || state.replicas <= 1 || time.Now().After(deadline) {
-			return state, err
+		si, err := r.link.stream(ctx)
+		if err != nil {
+			return cursor{}, Frame{}, err
+		}
+		r.until = si.State.LastSeq
+		place, f, err := r.link.seek(ctx, after, r.until)
+		if !errors.As(err, new(*CorruptError)) || si.Config.Replicas <= 1 || time.Now().After(deadline) {
+			return place, f, err
 		}
 		if err := pause(ctx, retryMost/4); err != nil {
-			return state, err
+			return cursor{}, Frame{}, err
 		}
 	}
 }
@@ -225,21 +226,19 @@ func (r *Reader) missing(ctx context.Context) error {
 	deadline := time.Now().Add(settle)
 	for {
 		si, err := r.link.stream(ctx)
-		if noStream(err) && r.at.message > 1 {
-			err = nil
-			si = nil
-		}
 		if err != nil {
 			return err
 		}
 		var damage error
 		switch {
-		case si == nil:
-			return corrupt(1, fmt.Sprintf("the stream is gone, but sequence %d was read before", r.at.first-1))
 		case si.State.LastSeq == r.at.message-1:
 			return nil
 		case si.State.LastSeq < r.at.message-1:
-			damage = r.shorter(ctx, si.State.LastSeq)
+			lost, err := r.link.firstLost(ctx, si.State.LastSeq+1)
+			if err != nil {
+				return err
+			}
+			damage = corrupt(lost, fmt.Sprintf("the log now ends at message %d, but message %d was read before", si.State.LastSeq, r.at.message-1))
 		default:
 			run, _, err := r.link.fetch(ctx, r.at.message, 1)
 			if err != nil || len(run) > 0 {
@@ -254,12 +253,6 @@ func (r *Reader) missing(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// shorter names the first sequence of those read that the log lacks now.
-func (r *Reader) shorter(ctx context.Context, last uint64) error {
-	reason := fmt.Sprintf("the log now ends at message %d, but message %d was read before", last, r.at.message-1)
-	return r.link.firstBefore(ctx, last+1, reason)
 }
 
 // rest waits at the end of the log until a frame is announced, or a while.

@@ -49,46 +49,47 @@ func (l *link) frame(ctx context.Context, seq uint64) (Frame, error) {
 	if len(run) == 1 {
 		reason = fmt.Sprintf("message %d is no frame: %v", seq, run[0].err)
 	}
-	return Frame{}, l.firstBefore(ctx, seq, reason)
+	sequence, err := l.firstLost(ctx, seq)
+	if err != nil {
+		return Frame{}, err
+	}
+	return Frame{}, corrupt(sequence, reason)
 }
 
-// firstBefore walks back from the unreadable message seq to name the first
+// firstLost walks back from the unreadable message seq to name the first
 // sequence that is lost with it.
-func (l *link) firstBefore(ctx context.Context, seq uint64, reason string) error {
+func (l *link) firstLost(ctx context.Context, seq uint64) (uint64, error) {
 	for s := seq - 1; s > 0; s-- {
 		run, _, err := l.fetch(ctx, s, 1)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if len(run) == 1 && run[0].err == nil {
-			return corrupt(run[0].frame.Last()+1, reason)
+			return run[0].frame.Last() + 1, nil
 		}
 	}
-	return corrupt(1, reason)
+	return 1, nil
 }
 
-// seek finds the frame that holds after.Sequence and proves that its chain
-// value is after.Chain, recomputed from its contents. It returns the place
-// before that frame, and the frame; for the zero Checkpoint the log's start.
-func (l *link) seek(ctx context.Context, after Checkpoint, state streamState) (cursor, Frame, error) {
+// seek finds the frame that holds after.Sequence among the messages up to
+// last and proves that its chain value is after.Chain, recomputed from its
+// contents. It returns the place before that frame, and the frame; for the
+// zero Checkpoint the log's start.
+func (l *link) seek(ctx context.Context, after Checkpoint, last uint64) (cursor, Frame, error) {
 	if after.Sequence == 0 {
 		return startOfLog, Frame{}, nil
 	}
-	if state.Last < after.Sequence {
-		return cursor{}, Frame{}, corrupt(state.Last+1, fmt.Sprintf(
-			"the log ends at %d, but sequence %d was once read or acknowledged", state.Last, after.Sequence))
-	}
-	at, f, err := l.find(ctx, after.Sequence, state.last)
+	at, f, err := l.find(ctx, after.Sequence, last)
 	if err != nil {
 		return cursor{}, Frame{}, err
 	}
-	place := cursor{message: at, first: f.First}
+	place := startOfLog
 	if at > 1 {
 		previous, err := l.frame(ctx, at-1)
 		if err != nil {
 			return cursor{}, Frame{}, err
 		}
-		place.first, place.chain = previous.Last()+1, previous.Chain
+		place = cursor{message: at, first: previous.Last() + 1, chain: previous.Chain}
 	}
 	if f.Chain != after.Chain {
 		return cursor{}, Frame{}, corrupt(place.first, fmt.Sprintf(
@@ -102,24 +103,34 @@ func (l *link) seek(ctx context.Context, after Checkpoint, state streamState) (c
 	return place, f, nil
 }
 
-// find is the message up to last that holds sequence.
+// find is the message up to last that holds sequence. An unreadable message
+// on its way is taken as lying behind: if it does not, the search ends there.
 func (l *link) find(ctx context.Context, sequence, last uint64) (uint64, Frame, error) {
 	low, high := uint64(1), last
-	at := last // most readers resume near the end
+	var end, unreadable uint64 // end is the last sequence of message low-1
+	at := last                 // most readers resume near the end
 	for low <= high {
-		f, err := l.frame(ctx, at)
+		run, _, err := l.fetch(ctx, at, 1)
 		if err != nil {
 			return 0, Frame{}, err
 		}
 		switch {
-		case f.First > sequence:
+		case len(run) == 0 || run[0].err != nil:
+			unreadable, high = at, at-1
+		case run[0].frame.First > sequence:
 			high = at - 1
-		case f.Last() < sequence:
-			low = at + 1
+		case run[0].frame.Last() < sequence:
+			low, end = at+1, run[0].frame.Last()
 		default:
-			return at, f, nil
+			return at, run[0].frame, nil
 		}
 		at = low + (high-low)/2
 	}
-	return 0, Frame{}, corrupt(sequence, "no message holds it")
+	switch {
+	case low == unreadable:
+		return 0, Frame{}, corrupt(end+1, fmt.Sprintf("message %d cannot be read", low))
+	case low > last:
+		return 0, Frame{}, corrupt(end+1, fmt.Sprintf("the log ends at %d, but sequence %d was once read or acknowledged", end, sequence))
+	}
+	return 0, Frame{}, corrupt(end+1, fmt.Sprintf("message %d begins behind sequence %d", low, sequence))
 }

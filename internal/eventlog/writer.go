@@ -21,12 +21,9 @@ var (
 	ErrWriterClosed = errors.New("writer is closed")
 )
 
-const (
-	inFlight = 2
-	// ackTimeout is how long an append may take; a replicated log may be
-	// choosing a leader.
-	ackTimeout = 10 * time.Second
-)
+// ackTimeout is how long an append may take; a replicated log may be choosing
+// a leader.
+const ackTimeout = 10 * time.Second
 
 // WriterConfig says where to append.
 type WriterConfig struct {
@@ -45,14 +42,19 @@ type WriterConfig struct {
 // Writer is the log's single appender. Begin must be called from one
 // goroutine; everything else may be called from any.
 //
-// A Writer that failed once stays failed: which of the frames in flight were
+// One frame is in flight at a time. Two would be unsafe with two writers: the
+// server checks the expected last message of each frame alone, so the second
+// frame in flight would be stored behind a foreign frame that took the place
+// of the first.
+//
+// A Writer that failed once stays failed: whether the frame in flight was
 // stored is then unknown until a new Writer has read the log's end.
 type Writer struct {
 	link   *link
 	anchor *anchor
 	logger *slog.Logger
 	inbox  string
-	slots  chan struct{}
+	slot   chan struct{}  // holds a token while a frame is in flight
 	notes  chan *nats.Msg // acks and announcements, in the server's order
 	failed chan struct{}  // closed when err is set
 	done   chan struct{}  // closed when the goroutine is gone
@@ -60,8 +62,8 @@ type Writer struct {
 	mu      sync.Mutex
 	err     error
 	info    Info
-	next    cursor // where the next Begin appends
-	pending []*Pending
+	next    cursor   // where the next Begin appends
+	pending *Pending // nil when nothing is in flight
 }
 
 // Pending is a frame on its way to the disk.
@@ -103,7 +105,7 @@ func NewWriter(ctx context.Context, c WriterConfig) (w *Writer, err error) {
 	w = &Writer{
 		logger: c.Logger,
 		inbox:  nc.NewInbox() + ".",
-		slots:  make(chan struct{}, inFlight),
+		slot:   make(chan struct{}, 1),
 		notes:  make(chan *nats.Msg, 1024),
 		failed: make(chan struct{}),
 		done:   make(chan struct{}),
@@ -157,26 +159,25 @@ func (w *Writer) open(ctx context.Context, nc *nats.Conn, c WriterConfig, lost c
 	if s := si.State; s.LastSeq > 0 && (s.FirstSeq != 1 || s.Msgs != s.LastSeq) {
 		return w.findGap(ctx, s)
 	}
-	state, err := w.link.info(ctx)
+	if _, _, err := w.link.seek(ctx, anchored, si.State.LastSeq); err != nil {
+		return err
+	}
+	w.info, err = w.link.info(ctx, si)
 	if err != nil {
 		return err
 	}
-	if !found && state.Last > 0 {
+	if !found && w.info.Last > 0 {
 		w.logger.Warn("no anchor beside a log that has events: taking its end as it is; a log cut short before now goes unnoticed here",
-			"anchor", c.Anchor, "sequence", state.Last)
+			"anchor", c.Anchor, "sequence", w.info.Last)
 	}
-	if _, _, err := w.link.seek(ctx, anchored, state); err != nil {
-		return err
-	}
-	end := Checkpoint{Sequence: state.Last, Chain: state.Chain}
-	if _, _, err := w.link.seek(ctx, end, state); err != nil {
+	end := Checkpoint{Sequence: w.info.Last, Chain: w.info.Chain}
+	if _, _, err := w.link.seek(ctx, end, si.State.LastSeq); err != nil {
 		return err
 	}
 	if err := w.anchor.move(end); err != nil {
 		return err
 	}
-	w.info = state.Info
-	w.next = cursor{message: state.last + 1, first: state.Last + 1, chain: state.Chain}
+	w.next = cursor{message: si.State.LastSeq + 1, first: end.Sequence + 1, chain: end.Chain}
 	for _, subject := range []string{w.inbox + "*", HeadSubject} {
 		if _, err := nc.ChanSubscribe(subject, w.notes); err != nil {
 			return fmt.Errorf("eventlog: subscribe to %s: %w", subject, err)
@@ -231,7 +232,7 @@ func (w *Writer) Err() error {
 }
 
 // Begin sends one frame of count events, one a line, each line ended by '\n'.
-// It blocks while two frames are in flight. The payload may be used again
+// It blocks while another frame is in flight. The payload may be used again
 // when Begin returns. An error before sending (a wrong count, a payload above
 // MaxPayload) leaves the Writer as it was; all others are its failure.
 func (w *Writer) Begin(payload []byte, count int) (*Pending, error) {
@@ -242,7 +243,7 @@ func (w *Writer) Begin(payload []byte, count int) (*Pending, error) {
 		return nil, fmt.Errorf("eventlog: append: %d bytes, the server takes at most %d", len(payload), w.MaxPayload())
 	}
 	select {
-	case w.slots <- struct{}{}:
+	case w.slot <- struct{}{}:
 	case <-w.failed:
 		return nil, w.Err()
 	}
@@ -277,19 +278,17 @@ func (w *Writer) enqueue(payload []byte, count int) (*Pending, *nats.Msg, error)
 	header.Set(jetstream.ExpectedStreamHeader, StreamName)
 	header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(p.message-1, 10))
 	w.next = cursor{message: p.message + 1, first: f.Last() + 1, chain: f.Chain}
-	w.pending = append(w.pending, p)
+	w.pending = p
 	return p, &nats.Msg{Subject: Subject, Reply: w.inbox + strconv.FormatUint(p.message, 10), Header: header, Data: payload}, nil
 }
 
-// Close waits for the frames in flight, up to ctx, and ends the connection.
+// Close waits for the frame in flight, up to ctx, and ends the connection.
 func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
-	waiting := append([]*Pending(nil), w.pending...)
+	p := w.pending
 	w.mu.Unlock()
-	for _, p := range waiting {
-		if _, err := p.Wait(ctx); err != nil {
-			break // its own waiter gets the error
-		}
+	if p != nil {
+		_, _ = p.Wait(ctx) // its own waiter gets the error
 	}
 	w.fail(ErrWriterClosed)
 	<-w.done
@@ -304,11 +303,11 @@ func (w *Writer) fail(err error) {
 		return
 	}
 	w.err = err
-	for _, p := range w.pending {
-		p.err = err
-		close(p.done)
+	if w.pending != nil {
+		w.pending.err = err
+		close(w.pending.done)
+		w.pending = nil
 	}
-	w.pending = nil
 	close(w.failed)
 }
 
@@ -334,10 +333,10 @@ func (w *Writer) run(lost context.Context) {
 	}
 }
 
-// expire fails the Writer when the oldest frame in flight waits too long.
+// expire fails the Writer when the frame in flight waits too long.
 func (w *Writer) expire(now time.Time) {
 	w.mu.Lock()
-	late := len(w.pending) > 0 && now.After(w.pending[0].deadline)
+	late := w.pending != nil && now.After(w.pending.deadline)
 	w.mu.Unlock()
 	if late {
 		w.fail(fmt.Errorf("eventlog: append: %w: no answer within %s", ErrUnreachable, ackTimeout))
@@ -348,12 +347,13 @@ func (w *Writer) expire(now time.Time) {
 func (w *Writer) note(msg *nats.Msg) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.pending) == 0 {
+	p := w.pending
+	if p == nil {
 		return nil
 	}
-	p := w.pending[0]
 	if msg.Subject == HeadSubject {
-		return w.announced(msg.Header)
+		p.hear(msg.Header)
+		return w.settle()
 	}
 	var ack struct {
 		jetstream.PubAck
@@ -372,54 +372,35 @@ func (w *Writer) note(msg *nats.Msg) error {
 		}
 		return fmt.Errorf("eventlog: append sequence %d: %w", p.frame.First, err)
 	}
-	if ack.Stream != StreamName || ack.Sequence != w.ackedMessage()+1 || ack.Duplicate {
+	if ack.Stream != StreamName || ack.Sequence != p.message || ack.Duplicate {
 		return fmt.Errorf("eventlog: append sequence %d: %w: stored as message %d of %s", p.frame.First, ErrFenced, ack.Sequence, ack.Stream)
 	}
-	for _, q := range w.pending {
-		if q.message == ack.Sequence {
-			q.acked = true
-		}
-	}
+	p.acked = true
 	return w.settle()
 }
 
-// ackedMessage is the last message known to be on disk.
-func (w *Writer) ackedMessage() uint64 {
-	last := w.pending[0].message - 1
-	for _, p := range w.pending {
-		if p.acked {
-			last = p.message
-		}
-	}
-	return last
-}
-
-// announced learns from the stream's announcement when a frame was stored.
-func (w *Writer) announced(h nats.Header) error {
+// hear learns from the stream's announcement when the frame was stored. Others
+// may be heard too: on an outside server anybody may publish there.
+func (p *Pending) hear(h nats.Header) {
 	f, err := decodeFrame(h, nil)
-	if err != nil {
-		return nil // not from the stream: anybody may publish here on an outside server
+	if err == nil && f.Chain == p.frame.Chain && h.Get(jetstream.SequenceHeader) == strconv.FormatUint(p.message, 10) {
+		p.frame.Logged, p.announced = f.Logged, true
 	}
-	for _, p := range w.pending {
-		if h.Get(jetstream.SequenceHeader) == strconv.FormatUint(p.message, 10) && f.Chain == p.frame.Chain {
-			p.frame.Logged, p.announced = f.Logged, true
-		}
-	}
-	return w.settle()
 }
 
-// settle completes the frames that are acked and announced, in order.
+// settle completes the frame once it is acked and announced.
 func (w *Writer) settle() error {
-	for len(w.pending) > 0 && w.pending[0].acked && w.pending[0].announced {
-		p := w.pending[0]
-		if err := w.anchor.move(Checkpoint{Sequence: p.frame.Last(), Chain: p.frame.Chain}); err != nil {
-			return err
-		}
-		w.info.First, w.info.Last, w.info.Chain, w.info.Logged = 1, p.frame.Last(), p.frame.Chain, p.frame.Logged
-		w.info.Bytes += uint64(p.bytes)
-		w.pending = w.pending[1:]
-		close(p.done)
-		<-w.slots
+	p := w.pending
+	if !p.acked || !p.announced {
+		return nil
 	}
+	if err := w.anchor.move(Checkpoint{Sequence: p.frame.Last(), Chain: p.frame.Chain}); err != nil {
+		return err
+	}
+	w.info.First, w.info.Last, w.info.Chain, w.info.Logged = 1, p.frame.Last(), p.frame.Chain, p.frame.Logged
+	w.info.Bytes += uint64(p.bytes)
+	w.pending = nil
+	close(p.done)
+	<-w.slot
 	return nil
 }
