@@ -34,6 +34,9 @@ func New(kinds []book.Kind) *Tier {
 	return &Tier{kinds: kinds, book: book.New(keep)}
 }
 
+// At is a tier without kinds whose contents are a book as of a checkpoint.
+func At(b *book.Book, at eventlog.Checkpoint) *Tier { return &Tier{book: b, at: at} }
+
 // Name implements projector.Tier.
 func (t *Tier) Name() string { return "memory" }
 
