@@ -1,7 +1,9 @@
 package events
 
 import (
+	"cmp"
 	"reflect"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -20,8 +22,8 @@ func RegisterUpcast(old Type, up func(jsontext.Value) (Type, jsontext.Value, err
 // FieldInfo is one row of a payload's schema.
 type FieldInfo struct {
 	Name     string
-	Required bool
-	Go       string // the Go type
+	Required string // yes, no or filled in
+	Form     string // as docs/wire-format.md calls it
 }
 
 // Schemas lists all event types with their fields.
@@ -36,10 +38,18 @@ func Schemas() map[Type][]FieldInfo {
 // BarFields lists the fields of one bar.
 func BarFields() []FieldInfo { return fieldInfos(barSchema, reflect.TypeFor[Bar]()) }
 
+// forms are the JSON forms of the Go types.
+var forms = map[string]string{
+	"string": "text", "events.OrderType": "text", "events.PriceType": "text", "int64": "integer",
+	"events.Price": "price", "events.Money": "money", "events.Percent": "percent",
+	"time.Time": "time", "events.Date": "date", "jsontext.Value": "object", "[]events.Bar": "bars", "[]string": "texts",
+}
+
 func fieldInfos(s *schema, t reflect.Type) []FieldInfo {
 	infos := make([]FieldInfo, len(s.fields))
 	for i, f := range s.fields {
-		infos[i] = FieldInfo{Name: f.name, Required: f.required, Go: t.Field(i).Type.String()}
+		required := map[[2]bool]string{{true, false}: "yes", {false, true}: "filled in"}[[2]bool{f.required, f.filled}]
+		infos[i] = FieldInfo{Name: f.name, Required: cmp.Or(required, "no"), Form: forms[strings.TrimLeft(t.Field(i).Type.String(), "*")]}
 	}
 	return infos
 }
