@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,7 +119,7 @@ func rows[T any](name string, r io.ReadSeeker, header string, parse func(int, []
 				return
 			}
 			if rec.line == 1 && len(rec.fields) > 0 && strings.TrimSpace(rec.fields[0]) == columns[0] {
-				if len(rec.fields) == len(columns) {
+				if slices.Equal(trimmed(rec.fields), columns) {
 					continue
 				}
 				rec.reason = "the header must be " + strings.TrimSpace(header)
@@ -143,6 +144,14 @@ func rows[T any](name string, r io.ReadSeeker, header string, parse func(int, []
 			}
 		}
 	}
+}
+
+func trimmed(fields []string) []string {
+	out := make([]string, len(fields))
+	for i, f := range fields {
+		out[i] = strings.TrimSpace(f)
+	}
+	return out
 }
 
 func parseDeal(f []string) (d book.Deal, err error) {

@@ -33,7 +33,8 @@ func ParseEncoding(text string) (Encoding, error) {
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Encode turns UTF-8 text into e's bytes.
+// Encode turns UTF-8 text into e's bytes. The error tells that they would read
+// back as other text, as private-use characters do in GBK.
 func (e Encoding) Encode(text []byte) ([]byte, error) {
 	if e != GBK {
 		return text, nil
@@ -41,6 +42,9 @@ func (e Encoding) Encode(text []byte) ([]byte, error) {
 	out, err := simplifiedchinese.GB18030.NewEncoder().Bytes(text)
 	if err != nil {
 		return nil, fmt.Errorf("encode as gbk: %w", err)
+	}
+	if back, err := simplifiedchinese.GB18030.NewDecoder().Bytes(out); err != nil || !bytes.Equal(back, text) {
+		return nil, errors.New("encode as gbk: the text has a character that gbk cannot hold; utf-8 can")
 	}
 	return out, nil
 }

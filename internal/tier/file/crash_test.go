@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,6 +25,9 @@ type dyingDisk struct {
 	before bool
 }
 
+// unsynced never dies. It does not fsync either: a test loses no power.
+func unsynced() disk { return &dyingDisk{left: math.MaxInt} }
+
 func (d *dyingDisk) step(whole, half func() error) error {
 	d.left--
 	if d.left >= 0 {
@@ -43,8 +47,18 @@ func (d *dyingDisk) Write(path string, data []byte, mode fs.FileMode) error {
 }
 
 func (d *dyingDisk) AppendAt(path string, offset int64, data []byte) error {
-	return d.step(func() error { return d.disk.AppendAt(path, offset, data) },
-		func() error { return d.disk.AppendAt(path, offset, data[:len(data)/2]) })
+	return d.step(func() error { return appendAt(path, offset, data) },
+		func() error { return appendAt(path, offset, data[:len(data)/2]) })
+}
+
+func appendAt(path string, offset int64, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	truncateErr := f.Truncate(offset)
+	_, writeErr := f.WriteAt(data, offset)
+	return errors.Join(truncateErr, writeErr, f.Close())
 }
 
 // The others are one system call: the crash comes before it or after it.
@@ -95,7 +109,7 @@ func TestApplyCrashesAfterEveryStep(t *testing.T) {
 	dir := filepath.Join(base, "tier")
 	steps := crashEverywhere(t, func(d disk) error {
 		require.NoError(t, os.RemoveAll(dir))
-		tier, err := Open(dir, Options{})
+		tier, err := open(dir, Options{}, unsynced())
 		require.NoError(t, err)
 		require.NoError(t, tier.Apply(ctx, cut[0]))
 		tier.disk = d
@@ -113,7 +127,7 @@ func TestRecoveryCrashesAfterEveryStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tier")
 	crashEverywhere(t, func(d disk) error {
 		require.NoError(t, os.RemoveAll(dir))
-		tier, err := Open(dir, Options{})
+		tier, err := open(dir, Options{}, unsynced())
 		require.NoError(t, err)
 		require.NoError(t, tier.Apply(ctx, cut[0]))
 		// Directory, its parent's fsync, journal, its rename: committed.
@@ -130,7 +144,7 @@ func TestRecoveryCrashesAfterEveryStep(t *testing.T) {
 // finds the state before or after it, and plays the rest of the log.
 func requireGoesOn(t *testing.T, dir string, cut []projector.Batch, history []*events.Event, step int) {
 	t.Helper()
-	tier, err := Open(dir, Options{})
+	tier, err := open(dir, Options{}, unsynced())
 	require.NoError(t, err, "step %d", step)
 	at, err := tier.Checkpoint(t.Context())
 	require.NoError(t, err)
@@ -151,12 +165,12 @@ func TestFailedApplyGoesOnInTheSameProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tier")
 	crashEverywhere(t, func(d disk) error {
 		require.NoError(t, os.RemoveAll(dir))
-		tier, err := Open(dir, Options{})
+		tier, err := open(dir, Options{}, unsynced())
 		require.NoError(t, err)
 		require.NoError(t, tier.Apply(ctx, cut[0]))
 		tier.disk = d
 		failed := tier.Apply(ctx, cut[1])
-		tier.disk = osDisk{}
+		tier.disk = unsynced()
 		at, err := tier.Checkpoint(ctx)
 		require.NoError(t, err)
 		for _, b := range cut {
@@ -178,7 +192,7 @@ func TestPromoteCrashesAfterEveryStep(t *testing.T) {
 		for _, suffix := range []string{"", shadowSuffix, previousSuffix} {
 			require.NoError(t, os.RemoveAll(dir+suffix))
 		}
-		tier, err := Open(dir, Options{})
+		tier, err := open(dir, Options{}, unsynced())
 		require.NoError(t, err)
 		require.NoError(t, tier.Apply(ctx, cut[0]))
 		shadow, err := tier.Shadow(ctx)

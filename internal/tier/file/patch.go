@@ -162,7 +162,7 @@ func (p *patch) appendDeals(name string, rows []byte) (change, error) {
 	}
 	data, err := p.encoding.Encode(rows)
 	if err != nil {
-		return change{}, fmt.Errorf("%s: %w", name, err)
+		return change{}, fmt.Errorf("%s: %w: %w", name, projector.ErrRefused, err)
 	}
 	p.sums[name].Write(data)
 	p.entries[name] = entry{Size: before.Size + int64(len(data)), SHA256: sumText(p.sums[name])}

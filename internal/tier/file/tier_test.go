@@ -25,7 +25,7 @@ func TestTier(t *testing.T) {
 			projectortest.Run(t, projectortest.Harness{
 				New: func(t testing.TB) func() (projector.Tier, error) {
 					dir := filepath.Join(t.TempDir(), "tier")
-					return func() (projector.Tier, error) { return Open(dir, Options{Encoding: enc}) }
+					return func() (projector.Tier, error) { return open(dir, Options{Encoding: enc}, unsynced()) }
 				},
 				History: func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{}) },
 			})
