@@ -1,7 +1,7 @@
 # Tapedeck: `make help` lists what there is.
 SHELL := /bin/bash
 GO ?= go
-GOLANGCI_LINT_VERSION ?= v2.12.2
+GOLANGCI_LINT_VERSION ?= v2.15.0
 COMMANDS := $(notdir $(wildcard cmd/*))
 export CGO_ENABLED ?= 0
 

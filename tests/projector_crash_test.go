@@ -50,7 +50,7 @@ func (f *positionFlow) next(events int) []byte {
 		f.n++
 		account := fmt.Sprintf("1000000%d", f.random.IntN(flowAccounts))
 		stock := fmt.Sprintf("600%03d.SH", f.random.IntN(60))
-		kind, data := "", ""
+		var kind, data string
 		switch f.random.IntN(10) {
 		case 0:
 			kind = "closed"

@@ -40,7 +40,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		progressed, err := r.session(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break // whatever err says, it was asked for
 		}
 		if isFatal(err) {
 			r.State.stopped(err)

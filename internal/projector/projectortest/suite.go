@@ -132,7 +132,6 @@ func (h Harness) idempotence(t *testing.T) {
 func (h Harness) emptyBatches(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
 		tier := open()
-		at := eventlog.Checkpoint{}
 		var covered []*events.Event
 		for _, b := range tp.batches {
 			if rapid.Bool().Draw(t, "filtered out") {
@@ -140,8 +139,7 @@ func (h Harness) emptyBatches(t *testing.T) {
 			}
 			require.NoError(t, tier.Apply(ctx, b))
 			covered = append(covered, b.Events...)
-			at = b.To
-			requireCheckpoint(ctx, t, tier, at)
+			requireCheckpoint(ctx, t, tier, b.To)
 		}
 		requireFold(ctx, t, tier, covered)
 	})
