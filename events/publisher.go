@@ -27,7 +27,8 @@ const (
 // Publisher sends events to ingest over HTTP. An event's id is fixed before
 // the first try and kept through all retries, so that a lost answer never
 // doubles an event. Network errors and "busy" answers (429, 5xx) are retried
-// with exponential backoff and jitter, honouring Retry-After, until the context ends.
+// with exponential backoff and jitter, honouring Retry-After, until the context
+// ends.
 //
 // All methods may be called from several goroutines. Close must be called.
 type Publisher struct {
@@ -42,8 +43,8 @@ type Publisher struct {
 // Option changes a Publisher's settings.
 type Option func(*Publisher)
 
-// WithHTTPClient sends through c. Its Timeout bounds one try; the default is
-// 30 seconds.
+// WithHTTPClient sends through c, whose Timeout bounds one try. The default
+// has 30 seconds and keeps as many connections as there are concurrent calls.
 func WithHTTPClient(c *http.Client) Option { return func(p *Publisher) { p.client = c } }
 
 // WithQueue bounds how many events PublishAsync lets wait; the default is
@@ -74,7 +75,7 @@ func NewPublisher(ingest string, opts ...Option) (*Publisher, error) {
 	}
 	p := &Publisher{
 		endpoint:   u.JoinPath("/v1/events").String(),
-		client:     &http.Client{Timeout: 30 * time.Second},
+		client:     newClient(),
 		minBackoff: 50 * time.Millisecond,
 		maxBackoff: 5 * time.Second,
 	}
@@ -82,8 +83,14 @@ func NewPublisher(ingest string, opts ...Option) (*Publisher, error) {
 	for _, opt := range opts {
 		opt(p)
 	}
-	p.async.start(p)
+	p.start(p)
 	return p, nil
+}
+
+func newClient() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = t.MaxIdleConns
+	return &http.Client{Transport: t, Timeout: 30 * time.Second}
 }
 
 // RejectedError tells that one event was not accepted and left no trace.

@@ -37,7 +37,7 @@ func (a *Ack) Wait(ctx context.Context) (Receipt, error) {
 }
 
 func (a *Ack) resolve(receipt Receipt, err error) {
-	a.receipt, a.err = receipt, err
+	a.receipt, a.err, a.line = receipt, err, nil
 	close(a.done)
 }
 
@@ -70,7 +70,8 @@ func (q *async) start(p *Publisher) {
 
 // PublishAsync validates e and queues it; it blocks while the queue is full,
 // until there is room or ctx ends. Events are sent in the order in which
-// PublishAsync returned. e may be changed afterwards. Failed tries are repeated until Close's context ends.
+// PublishAsync returned; e may be changed afterwards. Failed tries are repeated
+// until Close's context ends.
 func (p *Publisher) PublishAsync(ctx context.Context, e *Event) (*Ack, error) {
 	line, err := encodeValid(e)
 	if err != nil {
@@ -104,6 +105,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 		p.senders.Wait()
 		close(p.queue)
 	}
+	defer p.client.CloseIdleConnections()
 	select {
 	case <-p.stopped:
 		return nil

@@ -22,7 +22,7 @@ type reader struct {
 }
 
 var (
-	strictReaders = sync.Pool{New: func() any { return &reader{dec: new(jsontext.Decoder)} }}
+	readers = sync.Pool{New: func() any { return &reader{dec: new(jsontext.Decoder)} }}
 	// A stored event was written by AppendJSON and lies under the log's chain:
 	// names are unique and the text is UTF-8.
 	storedOptions = jsontext.AllowDuplicateNames(true)
@@ -31,7 +31,7 @@ var (
 // newReader reads the JSON in text, which lies at the pointer under of the
 // event. It must be closed.
 func newReader(text []byte, under jsontext.Pointer, stored bool) *reader {
-	r := strictReaders.Get().(*reader)
+	r := readers.Get().(*reader)
 	r.buf = *bytes.NewBuffer(text)
 	r.under, r.given = under, 0
 	if stored {
@@ -44,7 +44,7 @@ func newReader(text []byte, under jsontext.Pointer, stored bool) *reader {
 
 func (r *reader) close() {
 	r.buf = bytes.Buffer{}
-	strictReaders.Put(r)
+	readers.Put(r)
 }
 
 // fail reports a broken rule of the value that was read last.

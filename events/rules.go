@@ -29,10 +29,13 @@ func (r *rules) check(holds bool, field, rule string, value func() string) {
 	}
 }
 
-// name is a required one-line text of lo to hi characters that neither starts
-// nor ends with a space: databases compare such names as equal.
-func (r *rules) name(field, s string, lo, hi int) {
-	r.title(field, s, hi)
+// longestName is how many characters a name may have.
+const longestName = 100
+
+// name is a required one-line text of lo to longestName characters that
+// neither starts nor ends with a space: databases compare such names as equal.
+func (r *rules) name(field, s string, lo int) {
+	r.title(field, s, longestName)
 	switch n := utf8.RuneCountInString(s); {
 	case n == 0:
 	case n < lo:
@@ -208,8 +211,8 @@ func (r *rules) semver(field, s string) {
 	}
 }
 
-// passwordHash wants bcrypt of cost ≥ MinBcryptCost: $2b$12$ and 53 characters of salt and
-// hash. The value is never repeated in an error: it may be a plain password.
+// passwordHash wants bcrypt: $2b$12$ and 53 characters of salt and hash. The
+// value is never repeated in an error: it may be a plain password.
 func (r *rules) passwordHash(s string) {
 	if s == "" {
 		r.broken("password_hash", "is required", "")
@@ -293,7 +296,7 @@ func (r *rules) params(v *jsontext.Value) {
 		if key == "" {
 			r.broken("params", "must have keys of 1 to 100 characters", "")
 		}
-		r.name("params."+shorten(key), key, 1, 100)
+		r.name("params."+shorten(key), key, 1)
 		if _, err := dec.next(); err != nil {
 			r.err = err
 			return

@@ -120,7 +120,7 @@ func (r *rules) broker(s string) { r.oneOf("broker", s, "QMT", "GM", "TDX") }
 func (d *AccountCreated) normalize() error {
 	var r rules
 	r.account(d.AccountID)
-	r.name("account_name", d.AccountName, 1, 100)
+	r.name("account_name", d.AccountName, 1)
 	r.broker(d.Broker)
 	positive(&r, "initial_capital", d.InitialCapital)
 	return r.err
@@ -130,7 +130,7 @@ func (d *AccountUpdated) normalize() error {
 	var r rules
 	r.account(d.AccountID)
 	if d.AccountName != nil {
-		r.name("account_name", *d.AccountName, 1, 100)
+		r.name("account_name", *d.AccountName, 1)
 	}
 	if d.Broker != nil {
 		r.broker(*d.Broker)
@@ -170,7 +170,7 @@ func (d *StrategyCreated) normalize() error {
 		d.Status = "testing"
 	}
 	var r rules
-	r.name("strategy_name", d.StrategyName, 3, 100)
+	r.name("strategy_name", d.StrategyName, 3)
 	r.strategy(d.StrategyCode)
 	r.oneOf("strategy_type", d.StrategyType, "wencai", "remote", "technical")
 	r.semver("version", d.Version)
