@@ -17,9 +17,6 @@ import (
 func (b *Book) Check(e *events.Event) (Verdict, error) {
 	switch d := e.Data.(type) {
 	case *events.TradeRecorded:
-		if d.StrategyName != "" && b.names[d.StrategyName] == "" {
-			return b.needAccount(d.AccountID, broken("data.strategy_name", "must be the name of a known strategy", d.StrategyName))
-		}
 		return b.needAccount(d.AccountID)
 	case *events.PositionOpened:
 		return b.needAccount(d.AccountID, b.mayOpen(d.AccountID, d.StockCode))

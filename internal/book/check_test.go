@@ -182,6 +182,31 @@ func TestParamVersionsGoOnAfterActivation(t *testing.T) {
 	require.Equal(t, int64(3), d.Version)
 }
 
+func TestUnbindingFreesTheAllocation(t *testing.T) {
+	b := known(t)
+	b.Apply(event(&events.StrategyUnbound{AccountID: "acc-01", StrategyCode: "one"}))
+	_, err := b.Check(event(&events.StrategyBound{AccountID: "acc-01", StrategyCode: "two", AllocatedCapital: 1000_00}))
+	require.NoError(t, err)
+}
+
+// No log holds a second creation; should one come, no tier may be led to
+// replace the first or to break a unique value.
+func TestFirstCreationWins(t *testing.T) {
+	b := known(t)
+	before := rowsOf(t, b)
+	for _, d := range []events.Data{
+		&events.AccountCreated{AccountID: "acc-01", AccountName: "second", Broker: "TDX", InitialCapital: 1},
+		&events.StrategyCreated{StrategyCode: "one", StrategyName: "second"},
+		&events.StrategyCreated{StrategyCode: "second", StrategyName: "策略一"},
+		&events.StrategyBound{AccountID: "acc-01", StrategyCode: "one", AllocatedCapital: 1},
+		&events.UserRegistered{Username: "li_lei", Email: "second@example.com"},
+		&events.UserRegistered{Username: "second", Email: "LI@example.com"},
+	} {
+		b.Apply(event(d))
+		require.Equal(t, before, rowsOf(t, b), "%s", d.Type())
+	}
+}
+
 func TestFiveFailedLoginsInARowLock(t *testing.T) {
 	status := func(b *book.Book) string { return b.Users()[0].Status }
 	fail := func(b *book.Book, times int) {
