@@ -1,6 +1,8 @@
 // Package eventlog is the only package that knows JetStream: it keeps the log
 // as one stream of hash-chained frames, appends to it and reads it back with
-// proof.
+// proof. Writer is the single appender; Log gives Readers. Both work against
+// the embedded server (package embedded) and against an outside NATS. DESIGN.md
+// beside this file tells how, and what a crash leaves.
 package eventlog
 
 import (

@@ -23,7 +23,7 @@ const answerTimeout = 10 * time.Second
 const (
 	batchFrames = 512
 	// batchBytes bounds one answer. While the server loads it, appends wait,
-	// so it is small: about 2 ms of reading.
+	// so it is small.
 	batchBytes = 2 << 20
 )
 
