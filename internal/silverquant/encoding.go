@@ -62,8 +62,10 @@ func DetectEncoding(r io.ReadSeeker) (Encoding, error) {
 		if err != nil {
 			return "", err
 		}
-		if c == utf8.RuneError && size == 1 && !cutShort(buf) {
-			found = GBK
+		if c == utf8.RuneError && size == 1 {
+			if !cutShort(buf) {
+				found = GBK
+			}
 			break
 		}
 	}
@@ -78,7 +80,6 @@ func cutShort(buf *bufio.Reader) bool {
 		return false
 	}
 	rest, _ := buf.Peek(utf8.UTFMax)
-	_, _ = buf.Discard(1)
 	return len(rest) < utf8.UTFMax && !utf8.FullRune(rest)
 }
 
