@@ -158,3 +158,33 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 	require.NoError(t, second.Promote(ctx))
 	requireFold(t, tier, tape, 20)
 }
+
+// TestPromoteBesideABusyProjector: the live tier gets a new account with every
+// batch, also between Promote's look around and its script.
+func TestPromoteBesideABusyProjector(t *testing.T) {
+	server := testserver.Redis(t)
+	tier, busy, ctx := open(t, server), open(t, server), t.Context()
+	tape := steady(20_000, 20_000, 1)
+	for round := range 10 {
+		require.NoError(t, raw(t, server).FlushDB(ctx).Err())
+		shadow, err := tier.Shadow(ctx)
+		require.NoError(t, err)
+		require.NoError(t, shadow.Apply(ctx, batch(tape, 0, round)))
+		running, stopped := make(chan struct{}), make(chan error, 1)
+		go func() {
+			for to := 1; ; to++ {
+				if err := busy.Apply(ctx, batch(tape, to-1, to)); err != nil {
+					stopped <- err
+					return
+				}
+				if to == 20 {
+					close(running)
+				}
+			}
+		}()
+		<-running
+		require.NoError(t, shadow.Promote(ctx))
+		require.ErrorIs(t, <-stopped, projector.ErrConflict)
+		requireFold(t, tier, tape, round)
+	}
+}
