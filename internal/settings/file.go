@@ -11,7 +11,10 @@ import (
 )
 
 // fileResolver answers from the file that --config names. One file may serve
-// all commands, so it leaves keys alone that are no flag of this one.
+// all commands, so it leaves keys alone that are no flag of this one. What is
+// for one command alone stands in an object under the command's name:
+//
+//	{"nats-url": "nats://db1:4222", "console": {"listen": "127.0.0.1:8090"}}
 type fileResolver struct {
 	loaded bool
 	values map[string]any
@@ -25,7 +28,7 @@ func (*fileResolver) Validate(*kong.Application) error { return nil }
 func (r *fileResolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if !r.loaded {
 		r.loaded = true
-		if err := r.load(configPath(ctx)); err != nil {
+		if err := r.load(ctx.Model.Name, configPath(ctx)); err != nil {
 			return nil, err
 		}
 	}
@@ -51,7 +54,7 @@ func configPath(ctx *kong.Context) string {
 	return ""
 }
 
-func (r *fileResolver) load(path string) error {
+func (r *fileResolver) load(command, path string) error {
 	if path == "" {
 		return nil
 	}
@@ -59,15 +62,37 @@ func (r *fileResolver) load(path string) error {
 	if err != nil {
 		return fmt.Errorf("config file: %w", err)
 	}
-	var raw map[string]jsontext.Value
-	if err := json.Unmarshal(text, &raw); err != nil {
+	var all map[string]jsontext.Value
+	if err := json.Unmarshal(text, &all); err != nil {
 		return fmt.Errorf("config file %s: must be one JSON object: %w", path, err)
 	}
-	r.values = make(map[string]any, len(raw))
-	for key, value := range raw {
+	r.values = make(map[string]any, len(all))
+	own := make(map[string]jsontext.Value)
+	for key, value := range all {
+		if value.Kind() != '{' {
+			continue
+		}
+		delete(all, key)
+		if key != command {
+			continue
+		}
+		if err := json.Unmarshal(value, &own); err != nil {
+			return fmt.Errorf("config file %s: %s: %w", path, key, err)
+		}
+	}
+	for _, values := range []map[string]jsontext.Value{all, own} {
+		if err := r.take(values); err != nil {
+			return fmt.Errorf("config file %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+func (r *fileResolver) take(values map[string]jsontext.Value) error {
+	for key, value := range values {
 		v, err := setting(value)
 		if err != nil {
-			return fmt.Errorf("config file %s: %s: %w", path, key, err)
+			return fmt.Errorf("%s: %w", key, err)
 		}
 		r.values[strings.ReplaceAll(key, "_", "-")] = v
 	}

@@ -27,7 +27,8 @@ func writeConfig(t *testing.T, text string) string {
 }
 
 func TestPrecedence(t *testing.T) {
-	path := writeConfig(t, `{"listen":"file:1","max_queue":11,"fast":true,"redis-url":"of another command"}`)
+	path := writeConfig(t, `{"listen":"all:1","max_queue":11,"fast":true,"redis-url":"of another command",
+		"sample":{"listen":"file:1"}, "other":{"listen":"other:1"}}`)
 
 	var cli sample
 	Parse(&cli, "sample", "", nil)
@@ -59,7 +60,7 @@ func TestWrongUsageExitsTwo(t *testing.T) {
 		"unknown log level": {"--log-level=loud"},
 		"no such config":    {"--config=/nonexistent/tapedeck.json"},
 		"config is no JSON": {"--config", writeConfig(t, "{")},
-		"config is nested":  {"--config", writeConfig(t, `{"listen":["a"]}`)},
+		"config is a list":  {"--config", writeConfig(t, `{"listen":["a"]}`)},
 		"stray argument":    {"stray"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,100 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/calendar"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/settings"
+)
+
+// Description is the first lines of ingest --help.
+const Description = "Takes events over HTTP and NATS, validates them and appends them to the log. An answer means on disk."
+
+// CLI is ingest's command line.
+type CLI struct {
+	settings.Common
+	Data           string          `help:"Folder of the log and of ingest's state." default:"./data"`
+	Listen         string          `help:"Address of the HTTP door; port 0 picks a free one." default:"127.0.0.1:8080"`
+	NatsListen     string          `help:"Address of the embedded NATS server." default:"127.0.0.1:4222"`
+	NatsURL        string          `help:"Outside NATS that holds the log, in place of the embedded one." env:"TAPEDECK_INGEST_NATS_URL" placeholder:"URL"`
+	NatsCreds      string          `help:"Credentials file for the outside NATS." type:"existingfile" placeholder:"FILE"`
+	Replicas       int             `help:"How many servers of the outside NATS hold the log." default:"1"`
+	SessionPolicy  calendar.Policy `help:"What to do about trades outside the session: off, flag or enforce." default:"enforce"`
+	SessionWindow  calendar.Window `help:"The trading session, Asia/Shanghai." default:"09:15-15:30"`
+	MaxQueue       int             `help:"Events that may wait for an answer before more get 429." default:"100000"`
+	SnapshotEvents int             `help:"Events between two state snapshots, at most." default:"1000000"`
+	SnapshotAge    time.Duration   `help:"Time between two state snapshots, at most." default:"5m"`
+	StopPatience   time.Duration   `help:"How long a stop waits for requests to be answered." default:"20s"`
+}
+
+// Validate is called by the command line's parser.
+func (c CLI) Validate() error {
+	if c.MaxQueue < 1 || c.SnapshotEvents < 1 || c.SnapshotAge <= 0 || c.StopPatience <= 0 {
+		return errors.New("--max-queue, --snapshot-events, --snapshot-age and --stop-patience must be greater than 0")
+	}
+	if c.Replicas < 1 || c.Replicas > 5 {
+		return errors.New("--replicas must be 1 to 5")
+	}
+	return nil
+}
+
+func (c CLI) config(logger *slog.Logger) Config {
+	return Config{
+		Data: c.Data, Listen: c.Listen, NATSListen: c.NatsListen,
+		NATSURL: c.NatsURL, Credentials: c.NatsCreds, Replicas: c.Replicas,
+		Policy: c.SessionPolicy, Window: c.SessionWindow, MaxQueue: c.MaxQueue,
+		SnapshotEvents: c.SnapshotEvents, SnapshotAge: c.SnapshotAge, StopPatience: c.StopPatience,
+		Logger: logger,
+	}
+}
+
+// Main runs ingest until SIGINT or SIGTERM and returns the exit code. attrs
+// are the settings as they are to be logged.
+func (c CLI) Main(attrs []any) int {
+	logger := c.Logger(os.Stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	logger.Info("starting", attrs...)
+	s, err := Start(ctx, c.config(logger))
+	if err != nil {
+		logger.Error("cannot start", "error", err)
+		return exitCode(err)
+	}
+	logger.Info("ready", "http", s.HTTPAddress(), "nats", strings.TrimPrefix(settings.Redact(s.NATSURL()), "nats://"),
+		"sequence", s.committer.writing.Load().Info().Last)
+	select {
+	case <-ctx.Done():
+		stop() // a second signal ends the process at once
+	case err = <-s.Failed():
+		logger.Error("stopped: a human must act", "error", err)
+	}
+	if stopErr := s.Stop(); err == nil && stopErr != nil {
+		logger.Error("stopped with an error", "error", stopErr)
+		return settings.ExitUnhealthy
+	}
+	if err != nil {
+		return exitCode(err)
+	}
+	logger.Info("stopped")
+	return settings.ExitFine
+}
+
+func exitCode(err error) int {
+	switch {
+	case errors.As(err, new(*eventlog.CorruptError)):
+		return settings.ExitUnhealthy
+	case errors.Is(err, eventlog.ErrUnreachable):
+		return settings.ExitUnreachable
+	case errors.Is(err, context.Canceled):
+		return settings.ExitFine // stopped before it was ready
+	}
+	return settings.ExitUsage
+}
