@@ -115,13 +115,15 @@ func readObject(name string, raw []byte, entry func(line int, key string, value 
 		return nil, fmt.Errorf("read %s: offset 0: must be a JSON object", name)
 	}
 	var rejects []*Reject
+	line, counted := 1, int64(0)
 	for dec.PeekKind() == '"' {
 		key, err := dec.ReadToken()
 		if err != nil {
 			return rejects, damaged(err)
 		}
 		code := key.String()
-		line := 1 + bytes.Count(text[:dec.InputOffset()], []byte("\n"))
+		line += bytes.Count(text[counted:dec.InputOffset()], []byte("\n"))
+		counted = dec.InputOffset()
 		value, err := dec.ReadValue()
 		if err != nil {
 			return rejects, damaged(err)
