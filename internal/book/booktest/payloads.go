@@ -119,8 +119,10 @@ func (h *history) accountStatus() events.Data {
 
 func (h *history) strategyCreated() events.Data {
 	code := one(h, strategyCodes)
+	// Now and then another strategy's name, which is then taken.
+	named := one(h, []string{code, code, one(h, strategyCodes)})
 	return &events.StrategyCreated{
-		StrategyName: "策略 " + code,
+		StrategyName: "策略 " + named,
 		StrategyCode: code,
 		StrategyType: one(h, []string{"wencai", "remote", "technical"}),
 		Version:      "1.0.0",
@@ -216,9 +218,10 @@ func (h *history) klines() events.Data {
 
 func (h *history) userRegistered() events.Data {
 	name := one(h, userNames)
+	mailbox := one(h, []string{name, name, one(h, userNames)})
 	d := &events.UserRegistered{
 		Username:     name,
-		Email:        name + "@example.com",
+		Email:        mailbox + one(h, []string{"@example.com", "@EXAMPLE.com"}),
 		PasswordHash: passwordHash,
 		RealName:     one(h, []string{"", "李雷"}),
 	}
