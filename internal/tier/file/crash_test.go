@@ -23,6 +23,8 @@ type dyingDisk struct {
 	left int
 	// before tells whether the step that it dies in is not begun.
 	before bool
+	// renames makes it a system that cannot exchange directories.
+	renames bool
 }
 
 // unsynced never dies. It does not fsync either: a test loses no power.
@@ -64,6 +66,14 @@ func appendAt(path string, offset int64, data []byte) error {
 // The others are one system call: the crash comes before it or after it.
 func (d *dyingDisk) Rename(from, to string) error {
 	f := func() error { return d.disk.Rename(from, to) }
+	return d.step(f, f)
+}
+
+func (d *dyingDisk) Exchange(a, b string) error {
+	if d.renames {
+		return errors.ErrUnsupported
+	}
+	f := func() error { return d.disk.Exchange(a, b) }
 	return d.step(f, f)
 }
 
@@ -184,6 +194,11 @@ func TestFailedApplyGoesOnInTheSameProcess(t *testing.T) {
 }
 
 func TestPromoteCrashesAfterEveryStep(t *testing.T) {
+	t.Run("exchange", func(t *testing.T) { promoteCrashes(t, false) })
+	t.Run("two renames", func(t *testing.T) { promoteCrashes(t, true) })
+}
+
+func promoteCrashes(t *testing.T, renames bool) {
 	ctx := t.Context()
 	history := everything()
 	cut := batches(history, (len(history)+2)/3)
@@ -200,9 +215,13 @@ func TestPromoteCrashesAfterEveryStep(t *testing.T) {
 		for _, b := range cut[:2] {
 			require.NoError(t, shadow.Apply(ctx, b))
 		}
+		d.(*dyingDisk).renames = renames
 		shadow.(*Shadow).disk = d
 		return shadow.Promote(ctx)
 	}, func(step int) {
 		requireGoesOn(t, dir, cut, history, step)
 	})
+	kept, err := open(dir+previousSuffix, Options{}, unsynced())
+	require.NoError(t, err)
+	require.Equal(t, foldRows(t, history[:cut[0].To.Sequence]), dump(t, kept))
 }

@@ -16,6 +16,9 @@ type disk interface {
 	// behind and fsyncs it.
 	AppendAt(path string, offset int64, data []byte) error
 	Rename(from, to string) error
+	// Exchange swaps two directories in one atomic step. The error is
+	// errors.ErrUnsupported where the system has no such step.
+	Exchange(a, b string) error
 	// Remove removes a file or a whole directory; a missing one is fine.
 	Remove(path string) error
 	// MakeDir makes a directory with its parents; an existing one is fine.
@@ -66,6 +69,8 @@ func finish(f *os.File, err error) error {
 }
 
 func (osDisk) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (osDisk) Exchange(a, b string) error { return exchange(a, b) }
 
 func (osDisk) Remove(path string) error { return os.RemoveAll(path) }
 

@@ -54,36 +54,43 @@ func (t *Tier) Shadow(ctx context.Context) (projector.Shadow, error) {
 	return s, nil
 }
 
-// Promote renames the live directory to <dir>.previous, where it stays until
-// the next Promote, and the shadow into its place. Between the two renames
-// there is no live directory for an instant; a crash there is finished by the
-// next use of the tier.
+// Promote puts the shadow into the live directory's place and keeps the latter
+// as <dir>.previous until the next Promote. Linux exchanges the two in one
+// step. Elsewhere two renames follow each other, and for the instant between
+// there is no live directory; a crash there is finished by the next use.
 func (s *Shadow) Promote(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.locked(func() error {
-		if err := s.load(); err != nil {
-			return err
-		}
-		previous := s.live + previousSuffix
-		if err := s.disk.Remove(previous); err != nil {
-			return err
-		}
-		err := s.disk.Rename(s.live, previous)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := s.disk.Rename(s.dir, s.live); err != nil {
-			return err
-		}
-		s.done = true
-		return s.disk.SyncDir(filepath.Dir(s.live))
-	})
-	if err != nil {
+	if err := s.locked(s.promote); err != nil {
 		return fmt.Errorf("file: promote %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+func (s *Shadow) promote() error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	previous := s.live + previousSuffix
+	if err := s.disk.Remove(previous); err != nil {
+		return err
+	}
+	err := s.disk.Exchange(s.dir, s.live)
+	switch {
+	case err == nil:
+		// From here on the live directory is the new one, whatever happens.
+		s.done = true
+		err = s.disk.Rename(s.dir, previous)
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist):
+		if err = s.disk.Rename(s.live, previous); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err = s.disk.Rename(s.dir, s.live); err == nil {
+			s.done = true
+		}
+	}
+	return errors.Join(err, s.disk.SyncDir(filepath.Dir(s.live)))
 }
 
 // Discard removes the shadow.

@@ -29,7 +29,8 @@ type Options struct {
 	// has already, UTF-8 in a new one.
 	Encoding silverquant.Encoding
 	// Inspect opens damaged files as well: Checkpoint says what the manifest
-	// says, Dump what the files say, Apply is refused.
+	// says, or that it is damaged, Dump what the files say; Apply is refused;
+	// Shadow works.
 	Inspect bool
 }
 
@@ -73,7 +74,9 @@ func open(dir string, opts Options, d disk) (*Tier, error) {
 	}
 	t := &Tier{folder: folder{dir: dir, disk: d}, opts: opts, lockPath: dir + ".lock"}
 	err = t.locked(t.load)
-	if err != nil && !errors.Is(err, projector.ErrForeignData) {
+	var damaged *DamagedError
+	reportLater := errors.Is(err, projector.ErrForeignData) || (opts.Inspect && errors.As(err, &damaged))
+	if err != nil && !reportLater {
 		return nil, fmt.Errorf("file: open %s: %w", dir, err)
 	}
 	return t, nil

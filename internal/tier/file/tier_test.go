@@ -175,6 +175,33 @@ func TestDamageIsNamedAndCanBeDumped(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestDamagedManifestCanBeRebuilt(t *testing.T) {
+	ctx := t.Context()
+	history := everything()
+	cut := batches(history, len(history))
+	dir := filepath.Join(t.TempDir(), "tier")
+	tier, err := Open(dir, Options{})
+	require.NoError(t, err)
+	require.NoError(t, tier.Apply(ctx, cut[0]))
+	require.NoError(t, os.Truncate(filepath.Join(dir, manifestFile), 20))
+
+	var damaged *DamagedError
+	_, err = Open(dir, Options{})
+	require.ErrorAs(t, err, &damaged)
+	tier, err = Open(dir, Options{Inspect: true})
+	require.NoError(t, err)
+	_, err = tier.Checkpoint(ctx)
+	require.ErrorAs(t, err, &damaged)
+	require.Equal(t, foldRows(t, history), dump(t, tier))
+	shadow, err := tier.Shadow(ctx)
+	require.NoError(t, err)
+	require.NoError(t, shadow.Apply(ctx, cut[0]))
+	require.NoError(t, shadow.Promote(ctx))
+	tier, err = Open(dir, Options{})
+	require.NoError(t, err)
+	require.Equal(t, foldRows(t, history), dump(t, tier))
+}
+
 func TestUnvouchedAppendIsCutOff(t *testing.T) {
 	ctx := t.Context()
 	history := everything()
