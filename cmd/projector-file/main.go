@@ -7,13 +7,15 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
+	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/file"
 )
 
 type cli struct {
 	projector.Command
-	Dir     string `help:"Folder to keep up to date." default:"./data/files" env:"TAPEDECK_DIR,TAPEDECK_FILE_DIR"`
-	Metrics string `help:"Address of /metrics, /healthz and /readyz." default:"127.0.0.1:9104"`
+	Dir      string `help:"Folder to keep up to date." default:"./data/files" env:"TAPEDECK_DIR,TAPEDECK_FILE_DIR"`
+	Encoding string `help:"Encoding of deal_hist.csv in a new folder: ${enum}; gbk is what Python on Chinese Windows reads." enum:"utf-8,gbk" default:"utf-8"`
+	Metrics  string `help:"Address of /metrics, /healthz and /readyz." default:"127.0.0.1:9104"`
 }
 
 func main() {
@@ -23,6 +25,10 @@ func main() {
 			"min_price.json, deal_hist.csv and assets.csv per account, klines in _daily. A strategy pointed at it goes on "+
 			"as if nothing had changed.", os.Args[1:])
 	os.Exit(c.Main("file", c.Metrics, func(context.Context) (projector.Tier, error) {
-		return file.Open(c.Dir, file.Options{TakeOver: c.TakeOver})
+		encoding, err := silverquant.ParseEncoding(c.Encoding)
+		if err != nil {
+			return nil, err
+		}
+		return file.Open(c.Dir, file.Options{TakeOver: c.TakeOver, Encoding: encoding})
 	}, os.Stderr))
 }

@@ -1,6 +1,7 @@
 package book
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -219,7 +220,9 @@ func (b *Book) recordTrade(sequence uint64, d *events.TradeRecorded) {
 	a.deals = append(a.deals, DealOf(d, int64(len(a.deals))+1))
 }
 
-// DealOf is the trade as deal_hist.csv's row of that ordinal.
+// DealOf is the trade as deal_hist.csv's row of that ordinal. The file has a
+// word for market and one for limit orders, and none for an unknown price
+// type: such an order counts as a limit order.
 func DealOf(d *events.TradeRecorded, ordinal int64) Deal {
 	at := d.TradedAt.In(events.Zone)
 	deal := Deal{
@@ -235,7 +238,7 @@ func DealOf(d *events.TradeRecorded, ordinal int64) Deal {
 		Volume:    d.Volume,
 	}
 	if d.OrderType == events.BuyOrder || d.OrderType == events.SellOrder {
-		deal.PriceType = d.PriceType
+		deal.PriceType = cmp.Or(d.PriceType, events.LimitPrice)
 	}
 	return deal
 }

@@ -107,7 +107,7 @@ type Deal struct {
 	StockCode string           `json:"stock_code"`
 	StockName string           `json:"stock_name"`
 	OrderType events.OrderType `json:"order_type"`
-	// PriceType is empty where unknown, and always for what is no order.
+	// PriceType is market or limit for an order, empty for what is no order.
 	PriceType events.PriceType `json:"price_type"`
 	Remark    string           `json:"remark"`
 	Price     events.Price     `json:"price"`

@@ -8,11 +8,13 @@ import (
 	"os"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/file"
 )
 
 type snapshotCommand struct {
-	Out string `help:"Folder to write; it must not exist or be empty." required:"" placeholder:"DIR"`
+	Out      string `help:"Folder to write; it must not exist or be empty." required:"" placeholder:"DIR"`
+	Encoding string `help:"Encoding of deal_hist.csv: ${enum}; gbk is what Python on Chinese Windows reads." enum:"utf-8,gbk" default:"utf-8"`
 	boundFlags
 }
 
@@ -42,12 +44,16 @@ func (c snapshotCommand) Run(e *Env) error {
 	if err := os.RemoveAll(building); err != nil {
 		return fmt.Errorf("clear what an earlier snapshot left: %w", err)
 	}
-	tier, err := file.Open(building, file.Options{})
+	encoding, err := silverquant.ParseEncoding(c.Encoding)
+	if err != nil {
+		return usage("--encoding: %v", err)
+	}
+	tier, err := file.Open(building, file.Options{Encoding: encoding})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", building, err)
 	}
 	at, err := e.play(e.Context, log, tier, bound)
-	err = errors.Join(err, tier.Close())
+	err = errors.Join(err, tier.Close(), os.RemoveAll(building+".lock"))
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(building))
 	}

@@ -24,9 +24,7 @@ const (
 // compactDate is the date form of _daily files.
 const compactDate = "20060102"
 
-// orderWords are the strategies' words for what a row of deal_hist.csv is. The
-// last two are our own, for orders whose price type nobody told: naming them
-// market or limit orders would be an invention.
+// orderWords are the strategies' words for what a row of deal_hist.csv is.
 var orderWords = []struct {
 	word  string
 	order events.OrderType
@@ -39,8 +37,6 @@ var orderWords = []struct {
 	{"买入成交", events.BuyTrade, ""},
 	{"卖出成交", events.SellTrade, ""},
 	{"撤单", events.Cancel, ""},
-	{"买委托", events.BuyOrder, ""},
-	{"卖委托", events.SellOrder, ""},
 }
 
 // Deal is a row of deal_hist.csv and the line, from 1, on which it begins.

@@ -188,7 +188,7 @@ func TestAnyDealReadsBackAsWritten(t *testing.T) {
 			Volume:    rapid.Int64Range(1, events.MaxVolume).Draw(t, "volume"),
 		}
 		if deal.OrderType == events.BuyOrder || deal.OrderType == events.SellOrder {
-			deal.PriceType = rapid.SampledFrom([]events.PriceType{"", events.MarketPrice, events.LimitPrice}).Draw(t, "price type")
+			deal.PriceType = rapid.SampledFrom([]events.PriceType{events.MarketPrice, events.LimitPrice}).Draw(t, "price type")
 		}
 		enc := rapid.SampledFrom([]silverquant.Encoding{silverquant.UTF8, silverquant.GBK}).Draw(t, "encoding")
 		raw, err := enc.Encode(silverquant.AppendDeal([]byte(silverquant.DealsHeader), deal))
