@@ -14,7 +14,7 @@ import (
 type cli struct {
 	projector.Command
 	Dir      string `help:"Folder to keep up to date." default:"./data/files" env:"TAPEDECK_DIR,TAPEDECK_FILE_DIR"`
-	Encoding string `help:"Encoding of deal_hist.csv in a new folder: ${enum}; gbk is what Python on Chinese Windows reads." enum:"utf-8,gbk" default:"utf-8"`
+	Encoding string `help:"Encoding of deal_hist.csv, utf-8 or gbk (what Python on Chinese Windows reads); by default what the folder has, utf-8 in a new one." enum:",utf-8,gbk" default:""`
 	Metrics  string `help:"Address of /metrics, /healthz and /readyz." default:"127.0.0.1:9104"`
 }
 
@@ -25,10 +25,6 @@ func main() {
 			"min_price.json, deal_hist.csv and assets.csv per account, klines in _daily. A strategy pointed at it goes on "+
 			"as if nothing had changed.", os.Args[1:])
 	os.Exit(c.Main("file", c.Metrics, func(context.Context) (projector.Tier, error) {
-		encoding, err := silverquant.ParseEncoding(c.Encoding)
-		if err != nil {
-			return nil, err
-		}
-		return file.Open(c.Dir, file.Options{TakeOver: c.TakeOver, Encoding: encoding})
+		return file.Open(c.Dir, file.Options{TakeOver: c.TakeOver, Encoding: silverquant.Encoding(c.Encoding)})
 	}, os.Stderr))
 }

@@ -40,7 +40,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		progressed, err := r.session(ctx)
 		if ctx.Err() != nil {
-			break // whatever err says, it was asked for
+			return nil //nolint:nilerr // the end was asked for, whatever err says
 		}
 		if isFatal(err) {
 			r.State.stopped(err)

@@ -44,11 +44,11 @@ func (c snapshotCommand) Run(e *Env) error {
 	if err := os.RemoveAll(building); err != nil {
 		return fmt.Errorf("clear what an earlier snapshot left: %w", err)
 	}
-	encoding, err := silverquant.ParseEncoding(c.Encoding)
-	if err != nil {
-		return usage("--encoding: %v", err)
+	options := file.Options{Encoding: silverquant.Encoding(c.Encoding)}
+	if !bound.UntilTime.IsZero() {
+		options.Bound = bound.String()
 	}
-	tier, err := file.Open(building, file.Options{Encoding: encoding})
+	tier, err := file.Open(building, options)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", building, err)
 	}

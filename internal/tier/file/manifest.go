@@ -41,6 +41,8 @@ type manifest struct {
 	Time time.Time `json:"time"`
 	// Encoding is that of the deal_hist.csv files.
 	Encoding silverquant.Encoding `json:"encoding"`
+	// Bound is set in a snapshot that left events out; see Options.Bound.
+	Bound string `json:"bound,omitzero"`
 	// Files are by slash-separated path.
 	Files map[string]entry `json:"files"`
 }

@@ -28,6 +28,9 @@ type Options struct {
 	// Encoding is how deal_hist.csv is written; empty is what the directory
 	// has already, UTF-8 in a new one.
 	Encoding silverquant.Encoding
+	// Bound marks a folder that holds only some of the events up to its
+	// checkpoint: a snapshot until some event time. It cannot be gone on with.
+	Bound string
 	// Inspect opens damaged files as well: Checkpoint says what the manifest
 	// says, or that it is damaged, Dump what the files say; Apply is refused;
 	// Shadow works.
@@ -192,6 +195,9 @@ func (t *Tier) load() error {
 	if raw == nil {
 		return t.loadEmpty()
 	}
+	if m.Bound != t.opts.Bound && !t.opts.Inspect {
+		return fmt.Errorf("this folder is a snapshot (%s), not a tier that can go on: name another folder: %w", m.Bound, projector.ErrRefused)
+	}
 	if t.opts.Encoding != "" && t.opts.Encoding != m.Encoding {
 		return fmt.Errorf("deal_hist.csv is written as %s here, not %s; rebuild to change it: %w", m.Encoding, t.opts.Encoding, projector.ErrRefused)
 	}
@@ -245,7 +251,7 @@ func (t *Tier) loadEmpty() error {
 			return err
 		}
 	}
-	m := manifest{Format: format, Chain: eventlog.Chain{}.String(), Encoding: t.opts.Encoding, Files: map[string]entry{}}
+	m := manifest{Format: format, Chain: eventlog.Chain{}.String(), Encoding: t.opts.Encoding, Bound: t.opts.Bound, Files: map[string]entry{}}
 	if m.Encoding == "" {
 		m.Encoding = silverquant.UTF8
 	}

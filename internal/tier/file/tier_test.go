@@ -253,3 +253,20 @@ func TestUsersAreForTheirOwnerOnly(t *testing.T) {
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
 	}
 }
+
+// TestSnapshotIsNoTier: a folder that left events out is not gone on with.
+func TestSnapshotIsNoTier(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "snapshot")
+	marked, err := Open(dir, Options{Bound: "until time 2025-06-30"})
+	require.NoError(t, err)
+	to := eventlog.Checkpoint{Sequence: 1}
+	require.NoError(t, marked.Apply(t.Context(), projector.Batch{To: to}))
+	_, err = Open(dir, Options{})
+	require.ErrorIs(t, err, projector.ErrRefused)
+	require.ErrorContains(t, err, "until time 2025-06-30")
+	inspected, err := Open(dir, Options{Inspect: true})
+	require.NoError(t, err)
+	at, err := inspected.Checkpoint(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, to, at)
+}
