@@ -159,11 +159,11 @@ func TestAtomic(t *testing.T) {
 	}
 	before := logOf(t, s)
 	for name, bad := range map[string]string{
-		"invalid by itself":    "{}",
-		"against the state":    created("x", account),
-		"against the request":  created("x", "7654321"),
-		"known id":             newStrategy("account", "other"),
-		"id within the batch":  created("n2", "7654322"),
+		"invalid by itself":   "{}",
+		"against the state":   created("x", account),
+		"against the request": created("x", "7654321"),
+		"known id":            newStrategy("account", "other"),
+		"id within the batch": created("n2", "7654322"),
 	} {
 		r := atomic(created("n1", "7654321"), opened("n2", "600000.SH"), saved("n3"), bad)
 		require.Equal(t, http.StatusUnprocessableEntity, r.status, name)
