@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 type process struct {
 	name  string
 	cmd   *exec.Cmd
-	ready map[string]any // the "ready" log line
+	ready map[string]any // the "ready" log line, or ingest's "read-only" one
 	done  chan struct{}  // closed when it has ended
 	err   error          // of Wait, once done is closed
 
@@ -82,7 +82,7 @@ func launch(t testing.TB, name string, env []string, args ...string) (*process, 
 			p.log.Write(append(lines.Bytes(), '\n'))
 			p.mu.Unlock()
 			var line map[string]any
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line["msg"] == "ready" {
+			if json.Unmarshal(lines.Bytes(), &line) == nil && (line["msg"] == "ready" || line["level"] == "ERROR" && line["http"] != nil) {
 				select {
 				case ready <- line:
 				default:

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,24 +160,60 @@ func damagedLog(t *testing.T, damage func(content []byte) []byte) (data string, 
 	return data, env, last
 }
 
-// TestDamagedLogIsRefused: after a flipped byte or a lost end, ingest does not
-// hand sequences out again, and says which is damaged.
-func TestDamagedLogIsRefused(t *testing.T) {
+// TestDamagedLog: after a flipped byte or a lost end, whoever reads on stops
+// and names the sequence, and ingest hands no sequence out again.
+func TestDamagedLog(t *testing.T) {
 	damages := map[string]func([]byte) []byte{
-		"flipped byte": func(content []byte) []byte {
-			i := bytes.LastIndex(content, []byte(`"account_id"`))
-			content[i+3] ^= 0x20
+		"flipped byte at the end": func(content []byte) []byte {
+			content[bytes.LastIndex(content, []byte(`"account_id"`))+3] ^= 0x20
+			return content
+		},
+		"flipped byte in the middle": func(content []byte) []byte {
+			content[len(content)/3+bytes.Index(content[len(content)/3:], []byte(`"account_id"`))+3] ^= 0x20
 			return content
 		},
 		"cut short": func(content []byte) []byte { return content[:len(content)*2/3] },
 	}
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
-			data, _, _ := damagedLog(t, damage)
-			p, err := launch(t, "ingest", nil, "--data", data, "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
-			require.Error(t, err, "ingest took a damaged log")
-			require.Regexp(t, `damaged at sequence \d+`, p.logText())
-			require.NotZero(t, p.wait(t))
+			data, env, last := damagedLog(t, damage)
+			in := startIngest(t, data)
+			env = append(env, "TAPEDECK_NATS_URL="+in.nats, "TAPEDECK_INGEST_URL="+in.url)
+
+			stdout, stderr, code := run(t, env, "replay", "audit")
+			require.Equal(t, 1, code, "%s%s", stdout, stderr)
+			require.Regexp(t, `damaged at sequence \d+`, stderr)
+
+			// A new tier reads from the first event, the old one goes on from its
+			// checkpoint, which a log cut short no longer holds.
+			dirs := []string{filepath.Join(t.TempDir(), "new")}
+			if name == "cut short" {
+				dirs = []string{envValue(env, "TAPEDECK_FILE_DIR")}
+			}
+			for _, dir := range dirs {
+				p, _ := launch(t, "projector-file", append(env, "TAPEDECK_FILE_DIR="+dir), "--metrics", "127.0.0.1:0")
+				require.Equal(t, 1, p.wait(t), p.logText())
+				require.Regexp(t, `damaged at sequence \d+`, p.logText())
+			}
+
+			status, answer := in.post(t, "application/x-ndjson", []byte(`{"specversion":"1.0","id":"after","source":"test","type":"position.closed.v1","time":"2025-01-02T10:00:00+08:00","data":{"account_id":"10000000","stock_code":"600000.SH"}}`))
+			if status == http.StatusOK {
+				require.Contains(t, string(answer), fmt.Sprintf(`"sequence":%d`, last+1), "only a log whose end is sound is gone on with")
+			} else {
+				require.Equal(t, http.StatusServiceUnavailable, status, "%s", answer)
+				require.Regexp(t, `damaged at sequence \d+`, string(answer))
+			}
+			in.stop(t)
 		})
 	}
+}
+
+// envValue is the last value that a list of settings gives.
+func envValue(env []string, name string) (value string) {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			value = v
+		}
+	}
+	return value
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,12 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -146,11 +150,11 @@ func (c *benchConn) publish(address string, n uint64, count int) (err error) {
 func benchRaw(b *testing.B, r *rates) {
 	ctx := context.Background()
 	dir := b.TempDir()
-	server, err := embedded.Start(ctx, embedded.Options{Dir: dir, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	tape, err := embedded.Start(ctx, embedded.Options{Dir: dir, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(b, err)
-	defer func() { require.NoError(b, server.Shutdown()) }()
+	defer func() { require.NoError(b, tape.Shutdown()) }()
 
-	conn, err := server.WriterConn()
+	conn, err := tape.WriterConn()
 	require.NoError(b, err)
 	writer, err := eventlog.NewWriter(ctx, eventlog.WriterConfig{
 		Config: eventlog.Config{Logger: slog.New(slog.DiscardHandler)}, Conn: conn, Anchor: filepath.Join(dir, "anchor"),
@@ -172,18 +176,7 @@ func benchRaw(b *testing.B, r *rates) {
 	})
 	require.NoError(b, writer.Close(ctx))
 
-	plain, err := server.WriterConn()
-	require.NoError(b, err)
-	defer plain.Close()
-	js, err := jetstream.New(plain)
-	require.NoError(b, err)
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "RAW", Subjects: []string{"raw"}})
-	require.NoError(b, err)
-	line := benchLine(nil, 0)
-	r.measure(b, "raw js.Publish", 1, 1, func(uint64) error {
-		_, err := js.Publish(ctx, "raw", line)
-		return err
-	})
+	benchJetStream(b, r, dir)
 	file, err := os.Create(filepath.Join(dir, "fsync"))
 	require.NoError(b, err)
 	defer file.Close()
@@ -193,6 +186,52 @@ func benchRaw(b *testing.B, r *rates) {
 			return err
 		}
 		return file.Sync()
+	})
+}
+
+// benchJetStream measures a stream of one event a message that syncs every
+// write, as a strategy in a process of its own would use it: over TCP.
+func benchJetStream(b *testing.B, r *rates, dir string) {
+	ctx := context.Background()
+	ns, err := server.NewServer(&server.Options{JetStream: true, SyncAlways: true, StoreDir: filepath.Join(dir, "raw"), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	require.NoError(b, err)
+	go ns.Start()
+	require.True(b, ns.ReadyForConnections(10*time.Second))
+	defer ns.WaitForShutdown()
+	defer ns.Shutdown()
+	conn, err := nats.Connect(ns.ClientURL())
+	require.NoError(b, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(b, err)
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "RAW", Subjects: []string{"raw"}, AllowAtomicPublish: true})
+	require.NoError(b, err)
+	line := benchLine(nil, 0)
+	r.measure(b, "raw js.Publish", 1, 1, func(uint64) error {
+		_, err := js.Publish(ctx, "raw", line)
+		return err
+	})
+	r.measure(b, "raw atomic batches of 1000", 1, 1000, func(n uint64) error {
+		for i := 1; i <= 1000; i++ {
+			m := &nats.Msg{Subject: "raw", Data: line, Header: nats.Header{
+				"Nats-Batch-Id": {strconv.FormatUint(n, 10)}, "Nats-Batch-Sequence": {strconv.Itoa(i)},
+			}}
+			if i < 1000 {
+				if err := conn.PublishMsg(m); err != nil {
+					return err
+				}
+				continue
+			}
+			m.Header.Set("Nats-Batch-Commit", "1")
+			answer, err := conn.RequestMsg(m, 10*time.Second)
+			if err != nil {
+				return err
+			}
+			if !bytes.Contains(answer.Data, []byte(`"count":1000`)) {
+				return fmt.Errorf("batch refused: %s", answer.Data)
+			}
+		}
+		return nil
 	})
 }
 

@@ -68,14 +68,19 @@ func (c CLI) Main(attrs []any) int {
 		logger.Error("cannot start", "error", err)
 		return exitCode(err)
 	}
-	logger.Info("ready", "http", s.HTTPAddress(), "nats", strings.TrimPrefix(settings.Redact(s.NATSURL()), "nats://"),
-		"sequence", s.committer.writing.Load().Info().Last)
-	select {
-	case <-ctx.Done():
-		stop() // a second signal ends the process at once
-	case err = <-s.Failed():
-		logger.Error("stopped: a human must act", "error", err)
+	addresses := []any{"http", s.HTTPAddress(), "nats", strings.TrimPrefix(settings.Redact(s.NATSURL()), "nats://")}
+	if err = s.Damage(); err == nil {
+		logger.Info("ready", append(addresses, "sequence", s.committer.writing.Load().Info().Last)...)
+		select {
+		case <-ctx.Done():
+		case err = <-s.Failed():
+		}
 	}
+	if errors.As(err, new(*eventlog.CorruptError)) {
+		logger.Error("read-only: a human must act; the log can still be read and audited", append(addresses, "error", err)...)
+		<-ctx.Done()
+	}
+	stop() // a second signal ends the process at once
 	if stopErr := s.Stop(); err == nil && stopErr != nil {
 		logger.Error("stopped with an error", "error", stopErr)
 		return settings.ExitUnhealthy

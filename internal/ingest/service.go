@@ -61,11 +61,15 @@ type Service struct {
 	failed    chan error    // gets the one error that ends ingest
 	committed chan struct{} // closed when the committer is gone
 	stopError error         // of the committer, read after committed
+	damage    error         // a damaged log, found by Start
 }
 
 // Start returns when the log is open, the state is at its end, and both doors
-// take events; ctx bounds only that. A damaged log is an
-// *eventlog.CorruptError.
+// take events; ctx bounds only that.
+//
+// A damaged log is not an error of Start: audit and projectors must still be
+// able to read it and name what is damaged. Then Damage tells it, and both
+// doors refuse every event.
 func Start(ctx context.Context, config Config) (_ *Service, err error) {
 	s := &Service{
 		config:    config,
@@ -93,10 +97,20 @@ func Start(ctx context.Context, config Config) (_ *Service, err error) {
 			return nil, err
 		}
 	}
-	if err := s.committer.open(ctx); err != nil {
+	err = s.committer.open(ctx)
+	switch {
+	case errors.As(err, new(*eventlog.CorruptError)):
+		s.damage = err
+		s.committer.hinder("nothing can be appended: " + err.Error())
+		go func() {
+			defer close(s.committed)
+			s.committer.turnAway(nil)
+		}()
+	case err != nil:
 		return nil, err
+	default:
+		go s.commit()
 	}
-	go s.commit()
 	conn, err := s.doorConn()
 	if err != nil {
 		return nil, err
@@ -206,8 +220,12 @@ func (s *Service) NATSURL() string {
 	return s.config.NATSURL
 }
 
-// Failed delivers the error that ends ingest: the log is damaged, or a door
-// broke down. The caller then calls Stop.
+// Damage is the damage of the log that Start found, an *eventlog.CorruptError;
+// nil for a sound log.
+func (s *Service) Damage() error { return s.damage }
+
+// Failed delivers the error that keeps ingest from taking events: the log is
+// damaged, and may still be read until Stop, or a door broke down.
 func (s *Service) Failed() <-chan error { return s.failed }
 
 // Stop takes no more events, answers those that were taken, saves the state,

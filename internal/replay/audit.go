@@ -1,11 +1,14 @@
 package replay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 )
 
 type auditCommand struct{}
@@ -29,6 +32,9 @@ func (auditCommand) Run(e *Env) error {
 	defer log.Close()
 	answer := auditAnswer{Anchors: []string{}}
 	if err := e.walk(log, &answer); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	if err := e.askIngest(); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	for _, name := range tierNames {
@@ -69,6 +75,33 @@ func (e *Env) walk(log *eventlog.Log, answer *auditAnswer) error {
 		answer.Frames++
 		_ = bar.Add(frame.Count) // a bar that cannot be drawn stops nothing
 	}
+}
+
+// askIngest asks the log's only writer, which remembers the last acknowledged
+// sequence outside the log, whether the log still reaches it. An ingest that
+// does not run cannot be asked.
+func (e *Env) askIngest() error {
+	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.CLI.IngestURL+"/readyz", nil)
+	if err != nil {
+		return usage("--ingest-url %s: %v", settings.Redact(e.CLI.IngestURL), err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		fmt.Fprintf(e.Err, "ingest at %s was not asked for its anchor: %v\n", settings.Redact(e.CLI.IngestURL), err)
+		return nil
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	reason, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
+	if err != nil {
+		return fmt.Errorf("ask ingest for its anchor: %w", err)
+	}
+	fmt.Fprintf(e.Err, "ingest does not go on with this log: %s\n", reason)
+	return ErrDifferences
 }
 
 func (e *Env) auditAnchor(log *eventlog.Log, name string) error {
