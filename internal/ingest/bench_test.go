@@ -207,7 +207,7 @@ func benchJetStream(b *testing.B, r *rates, dir string) {
 	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "RAW", Subjects: []string{"raw"}, AllowAtomicPublish: true})
 	require.NoError(b, err)
 	line := benchLine(nil, 0)
-	r.measure(b, "raw js.Publish", 1, 1, func(uint64) error {
+	r.measure(b, "raw js.Publish over TCP", 1, 1, func(uint64) error {
 		_, err := js.Publish(ctx, "raw", line)
 		return err
 	})
@@ -241,10 +241,10 @@ func (r *rates) table() {
 	fmt.Fprintln(w, "\n\tevents/s\tp50\tof raw frames\tof raw js.Publish")
 	for _, name := range r.names {
 		fmt.Fprintf(w, "%s\t%.0f\t%s\t%.2f\t%.1f\n", name, r.rate[name], r.delay[name].Round(time.Microsecond),
-			r.rate[name]/r.rate["raw frames of 500"], r.rate[name]/r.rate["raw js.Publish"])
+			r.rate[name]/r.rate["raw frames of 500"], r.rate[name]/r.rate["raw js.Publish over TCP"])
 	}
 	fmt.Fprintf(w, "a lone event's ack: %.2f × a raw js.Publish's (promised: 1.5 at most)\n",
-		float64(r.delay["http one event, 1 client"])/float64(r.delay["raw js.Publish"]))
+		float64(r.delay["http one event, 1 client"])/float64(r.delay["raw js.Publish over TCP"]))
 	fmt.Fprintln(w, "promised: ndjson from 8 clients ≥ 0.25 of raw frames and ≥ 30 of raw js.Publish; 64 clients ≥ 5 of raw js.Publish")
 	w.Flush()
 }
