@@ -118,8 +118,7 @@ func TestImportedYear(t *testing.T) {
 	require.Zero(t, in.stop(t))
 	in = startIngest(t, data)
 	importAll()
-	again := in.log(t)
-	require.Equal(t, []any{first.Last, first.Chain}, []any{again.Last, again.Chain}, "nor does it after a restart")
+	require.Equal(t, first, in.log(t), "nor does it after a restart")
 
 	start(t, "projector-redis", env(), "--metrics", "127.0.0.1:0")
 	start(t, "projector-file", env(), "--metrics", "127.0.0.1:0")
@@ -155,8 +154,18 @@ func TestImportedYear(t *testing.T) {
 	mustRun(t, env(), "replay", "verify", "--tier", "all")
 	_, stderr, code := run(t, append(env(), "TAPEDECK_NATS_URL=nats://127.0.0.1:1"), "replay", "status")
 	require.Equal(t, 3, code, stderr)
-	_, _, code = run(t, env(), "replay", "snapshot")
-	require.Equal(t, 2, code)
+	for _, refused := range [][]string{{"snapshot"}, {"snapshot", "--out", t.TempDir(), "--until-sequence", "0"}, {"import", t.TempDir(), "--account", "unknown1"}} {
+		_, stderr, code = run(t, env(), "replay", refused...)
+		require.Equal(t, 2, code, "%v: %s", refused, stderr)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	mustRun(t, env(), "replay", "snapshot", "--out", empty, "--until-logged", "2020-01-01")
+	require.FileExists(t, filepath.Join(empty, "MANIFEST.json"))
+
+	require.NoError(t, client.Set(context.Background(), "held_days:foreign", "5", 0).Err())
+	stdout, _, code = run(t, env(), "replay", "verify", "--tier", "redis")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "foreign")
 }
 
 // TestImportListsRejects imports a folder with bad rows: the good ones arrive,

@@ -21,6 +21,10 @@ var (
 	ErrWriterClosed = errors.New("writer is closed")
 )
 
+// recordOverhead is what the server's file store adds to a message with
+// headers, in bytes: two lengths, sequence, time, checksum.
+const recordOverhead = 34
+
 // ackTimeout is how long an append may take; a replicated log may be choosing
 // a leader.
 const ackTimeout = 10 * time.Second
@@ -270,7 +274,6 @@ func (w *Writer) enqueue(payload []byte, count int) (*Pending, *nats.Msg, error)
 	p := &Pending{
 		frame:    f,
 		message:  w.next.message,
-		bytes:    len(payload),
 		deadline: time.Now().Add(ackTimeout),
 		done:     make(chan struct{}),
 	}
@@ -279,7 +282,10 @@ func (w *Writer) enqueue(payload []byte, count int) (*Pending, *nats.Msg, error)
 	header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(p.message-1, 10))
 	w.next = cursor{message: p.message + 1, first: f.Last() + 1, chain: f.Chain}
 	w.pending = p
-	return p, &nats.Msg{Subject: Subject, Reply: w.inbox + strconv.FormatUint(p.message, 10), Header: header, Data: payload}, nil
+	msg := &nats.Msg{Subject: Subject, Header: header, Data: payload}
+	p.bytes = msg.Size() + recordOverhead
+	msg.Reply = w.inbox + strconv.FormatUint(p.message, 10)
+	return p, msg, nil
 }
 
 // Close waits for the frame in flight, up to ctx, and ends the connection.

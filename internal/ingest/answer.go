@@ -17,30 +17,38 @@ type refusal struct {
 	status int
 	kind   string // the last part of the problem's type
 	detail string
+	// errors names the event that is no JSON.
+	errors []events.ProblemError
 }
 
 func (r *refusal) Error() string { return r.detail }
 
-func notJSON(detail string) error { return &refusal{http.StatusBadRequest, "not-json", detail} }
+// notJSON tells from which event of the request on the body is no JSON.
+func notJSON(index int, invalid *events.InvalidError) error {
+	return &refusal{http.StatusBadRequest, "not-json", invalid.Error(),
+		[]events.ProblemError{{Index: index, Field: invalid.Field, Rule: invalid.Rule, Value: invalid.Value}}}
+}
 
-func badRequest(detail string) error { return &refusal{http.StatusBadRequest, "bad-request", detail} }
+func badRequest(detail string) error {
+	return &refusal{http.StatusBadRequest, "bad-request", detail, nil}
+}
 
 func tooLarge(detail string) error {
-	return &refusal{http.StatusRequestEntityTooLarge, "too-large", detail}
+	return &refusal{http.StatusRequestEntityTooLarge, "too-large", detail, nil}
 }
 
 func wrongMediaType(detail string) error {
-	return &refusal{http.StatusUnsupportedMediaType, "media-type", detail}
+	return &refusal{http.StatusUnsupportedMediaType, "media-type", detail, nil}
 }
 
 func notReady(reason string) error {
-	return &refusal{http.StatusServiceUnavailable, "not-ready", "nothing of the request was stored; " + reason}
+	return &refusal{http.StatusServiceUnavailable, "not-ready", "nothing of the request was stored; " + reason, nil}
 }
 
 var (
-	errBusy    = &refusal{http.StatusTooManyRequests, "busy", "too much is waiting; nothing of the request was stored, send it again later"}
-	errUnknown = &refusal{http.StatusServiceUnavailable, "fate-unknown", "the log failed: the events may or may not be stored; retry with the same id"}
-	errPanic   = &refusal{http.StatusInternalServerError, "internal", "an internal error, told in ingest's own log; the events may or may not be stored; retry with the same id"}
+	errBusy    = &refusal{http.StatusTooManyRequests, "busy", "too much is waiting; nothing of the request was stored, send it again later", nil}
+	errUnknown = &refusal{http.StatusServiceUnavailable, "fate-unknown", "the log failed: the events may or may not be stored; retry with the same id", nil}
+	errPanic   = &refusal{http.StatusInternalServerError, "internal", "an internal error, told in ingest's own log; the events may or may not be stored; retry with the same id", nil}
 )
 
 // retryAfter is how many seconds a client should wait after 429 and 503.
@@ -77,6 +85,7 @@ func answerError(err error) answer {
 		Title:  http.StatusText(r.status),
 		Status: r.status,
 		Detail: r.detail,
+		Errors: r.errors,
 	})
 }
 

@@ -26,7 +26,7 @@ func newHTTPServer(d *desk, logger *slog.Logger) *http.Server {
 	mux.HandleFunc("/readyz", only(http.MethodGet, d.getReady))
 	mux.HandleFunc("/metrics", only(http.MethodGet, promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeAnswer(w, answerError(&refusal{http.StatusNotFound, "not-found", "there is nothing at " + r.URL.Path}))
+		writeAnswer(w, answerError(&refusal{http.StatusNotFound, "not-found", "there is nothing at " + r.URL.Path, nil}))
 	})
 	return &http.Server{
 		Handler:           mux,
@@ -47,7 +47,7 @@ func only(method string, handler http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Allow", method)
-		writeAnswer(w, answerError(&refusal{http.StatusMethodNotAllowed, "method", "use " + method + " here"}))
+		writeAnswer(w, answerError(&refusal{http.StatusMethodNotAllowed, "method", "use " + method + " here", nil}))
 	}
 }
 
@@ -170,7 +170,7 @@ func formOf(contentType string) (form, error) {
 func (d *desk) getLog(w http.ResponseWriter, _ *http.Request) {
 	writer := d.committer.writing.Load()
 	if writer == nil {
-		writeAnswer(w, answerError(&refusal{http.StatusServiceUnavailable, "not-ready", "the log is not open yet"}))
+		writeAnswer(w, answerError(&refusal{http.StatusServiceUnavailable, "not-ready", "the log is not open yet", nil}))
 		return
 	}
 	info := writer.Info()

@@ -23,7 +23,7 @@ const (
 	MaxBody = 8 << 20
 	// MaxRequestEvents is how many events one request may hold; an atomic one
 	// at most eventlog.MaxFrameEvents.
-	MaxRequestEvents = 10_000
+	MaxRequestEvents = 50_000
 )
 
 // form is how a request's body holds its events.
@@ -88,7 +88,7 @@ func parse(r *request, body []byte, f form, o options) error {
 		return err
 	}
 	if len(r.items) == 0 {
-		return notJSON("the request holds no event")
+		return notJSON(0, &events.InvalidError{Rule: "must hold an event: the request is empty"})
 	}
 	if r.atomic && len(r.items) > eventlog.MaxFrameEvents {
 		return tooLarge(fmt.Sprintf("an atomic request holds at most %d events, this one %d", eventlog.MaxFrameEvents, len(r.items)))
@@ -122,13 +122,13 @@ var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 
 func (r *request) one(body []byte, o options) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return notJSON("the body is empty")
+		return notJSON(0, &events.InvalidError{Rule: "must hold an event: the body is empty"})
 	}
 	if err := r.add(body, o); err != nil {
 		return err
 	}
 	if r.items[0].invalid != nil && !jsontext.Value(body).IsValid(lenient) {
-		return notJSON(r.items[0].invalid.Error())
+		return notJSON(0, r.items[0].invalid)
 	}
 	return nil
 }
@@ -150,22 +150,22 @@ func (r *request) ndjson(body []byte, o options) error {
 func (r *request) array(body []byte, o options) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient)
 	if token, err := dec.ReadToken(); err != nil || token.Kind() != '[' {
-		return notJSON("the body must be an array of events")
+		return notJSON(0, &events.InvalidError{Rule: "must be an array of events"})
 	}
 	for dec.PeekKind() != ']' {
 		value, err := dec.ReadValue()
 		if err != nil {
-			return notJSON(err.Error())
+			return notJSON(len(r.items), &events.InvalidError{Rule: "must be JSON: " + err.Error()})
 		}
 		if err := r.add(value, o); err != nil {
 			return err
 		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return notJSON(err.Error())
+		return notJSON(len(r.items), &events.InvalidError{Rule: "must be JSON: " + err.Error()})
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return notJSON("something follows the array")
+		return notJSON(len(r.items), &events.InvalidError{Rule: "must be one array: something follows it"})
 	}
 	return nil
 }

@@ -10,14 +10,19 @@ import (
 
 // boundFlags are the flags that bound a replay.
 type boundFlags struct {
-	UntilSequence uint64 `help:"Play events up to this sequence." xor:"bound" placeholder:"N"`
-	UntilLogged   string `help:"Play what the log knew at this time." xor:"bound" placeholder:"TIME"`
-	UntilTime     string `help:"Play events whose own time is up to this one; a bare date means the end of that day in Shanghai." xor:"bound" placeholder:"TIME"`
+	UntilSequence *uint64 `help:"Play events up to this sequence." xor:"bound" placeholder:"N"`
+	UntilLogged   string  `help:"Play what the log knew at this time." xor:"bound" placeholder:"TIME"`
+	UntilTime     string  `help:"Play events whose own time is up to this one; a bare date means the end of that day in Shanghai." xor:"bound" placeholder:"TIME"`
 }
 
 func (f boundFlags) bound() (projector.Bound, error) {
-	b := projector.Bound{UntilSequence: f.UntilSequence}
+	var b projector.Bound
 	var err error
+	if f.UntilSequence != nil {
+		if b.UntilSequence = *f.UntilSequence; b.UntilSequence == 0 {
+			return b, usage("--until-sequence: sequences start at 1")
+		}
+	}
 	if b.UntilLogged, err = parseMoment("--until-logged", f.UntilLogged); err != nil {
 		return b, err
 	}

@@ -117,7 +117,7 @@ func (r *importRun) all(inputs inputs) error {
 			}
 			continue
 		case err != nil:
-			return err
+			return usage("%v", err)
 		}
 		r.answer.Events++
 		if r.known.has(in.event) {

@@ -53,6 +53,10 @@ func (c snapshotCommand) Run(e *Env) error {
 		return fmt.Errorf("open %s: %w", building, err)
 	}
 	at, err := e.play(e.Context, log, tier, bound)
+	if err == nil && at.Sequence == 0 {
+		// Nothing was played: an empty step still writes the folder.
+		err = tier.Apply(e.Context, projector.Batch{})
+	}
 	err = errors.Join(err, tier.Close(), os.RemoveAll(building+".lock"))
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(building))

@@ -26,11 +26,17 @@ type logStatus struct {
 }
 
 type tierStatus struct {
-	Tier       string  `json:"tier"`
+	Tier string `json:"tier"`
+	// The position is nil when the tier cannot be asked: not knowing is not
+	// being up to date.
+	*tierPosition
+	Error string `json:"error,omitempty"`
+}
+
+type tierPosition struct {
 	Checkpoint uint64  `json:"checkpoint"`
 	LagEvents  uint64  `json:"lag_events"`
 	LagSeconds float64 `json:"lag_seconds"`
-	Error      string  `json:"error,omitempty"`
 }
 
 // Run implements the command. It fails when a configured tier cannot be asked.
@@ -76,7 +82,7 @@ func (e *Env) tierStatus(log *eventlog.Log, info eventlog.Info, name string) (ti
 	if err != nil {
 		return status, err
 	}
-	status.Checkpoint = at.Sequence
+	status.tierPosition = &tierPosition{Checkpoint: at.Sequence}
 	if at.Sequence >= info.Last {
 		return status, proveAnchor(ctx, log, at)
 	}
@@ -113,6 +119,10 @@ func (a statusAnswer) text(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "TIER\tCHECKPOINT\tLAG EVENTS\tLAG SECONDS\tSTATE")
 	for _, t := range a.Tiers {
+		if t.tierPosition == nil {
+			fmt.Fprintf(table, "%s\t?\t?\t?\t%s\n", t.Tier, t.Error)
+			continue
+		}
 		state := "ok"
 		if t.LagEvents > 0 {
 			state = "behind"

@@ -187,7 +187,7 @@ func TestChangedByHand(t *testing.T) {
 		"increment date": {func() error { return client.Set(ctx, "_inc_date:55009728", "soon", 0).Err() },
 			book.Row{Kind: book.KindIncDate, Key: "55009728", Value: "soon"}},
 		"another type": {func() error { return client.SAdd(ctx, "max_prices:55009728", "600000.SH").Err() },
-			book.Row{Kind: book.KindHeldDays, Key: "55009728/600000.SH", Value: "3"}},
+			book.Row{Kind: book.KindMaxPrice, Key: "55009728", Value: "(a Redis key of another type)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, client.FlushDB(ctx).Err())
@@ -202,13 +202,8 @@ func TestChangedByHand(t *testing.T) {
 			require.Zero(t, client.Exists(ctx, "held_days:55009729").Val(), "nothing of the batch was applied")
 
 			var rows []book.Row
-			err = tier.Dump(ctx, func(r book.Row) error { rows = append(rows, r); return nil })
+			require.NoError(t, tier.Dump(ctx, func(r book.Row) error { rows = append(rows, r); return nil }))
 			require.Contains(t, rows, c.dumped)
-			if name == "another type" {
-				require.ErrorIs(t, err, projector.ErrRefused)
-			} else {
-				require.NoError(t, err)
-			}
 
 			shadow, err := tier.Shadow(ctx)
 			require.NoError(t, err)

@@ -53,11 +53,15 @@ func (t *Tier) rows(ctx context.Context, kind book.Kind, prefix string) ([]book.
 			}
 			return nil
 		})
-		if err != nil && !errors.Is(err, goredis.Nil) {
+		if err != nil && !errors.Is(err, goredis.Nil) && !goredis.HasErrorPrefix(err, "WRONGTYPE") {
 			return nil, err
 		}
 		for i, command := range commands {
 			account := strings.TrimPrefix(chunk[i], prefix)
+			if goredis.HasErrorPrefix(command.Err(), "WRONGTYPE") {
+				rows = append(rows, book.Row{Kind: kind, Key: account, Value: "(a Redis key of another type)"})
+				continue
+			}
 			switch command := command.(type) {
 			case *goredis.StringCmd:
 				if command.Err() == nil {
