@@ -34,9 +34,9 @@ start() { # name command...
     "$@" >"$data/$name.log" 2>&1 </dev/null &
     pids+=($!)
 }
-await() { # name url
+await() { # name: until its log says that it is ready
     for _ in $(seq 300); do
-        curl -fsS -o /dev/null "$2" 2>/dev/null && return 0
+        grep -q 'msg=ready' "$data/$1.log" && return 0
         kill -0 "${pids[-1]}" 2>/dev/null || break
         sleep 0.1
     done
@@ -46,13 +46,13 @@ await() { # name url
 }
 
 start ingest bin/ingest --data "$data" --listen "$http" --nats-listen "$nats"
-await ingest "http://$http/readyz"
+await ingest
 start projector-file bin/projector-file --metrics "${TAPEDECK_FILE_METRICS:-127.0.0.1:9104}"
-await projector-file "http://${TAPEDECK_FILE_METRICS:-127.0.0.1:9104}/healthz"
+await projector-file
 tiers=(file)
 if [ -n "${TAPEDECK_REDIS_URL:-}" ]; then
     start projector-redis bin/projector-redis --metrics "${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}"
-    await projector-redis "http://${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}/healthz"
+    await projector-redis
     tiers+=(redis)
 fi
 
