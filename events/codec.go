@@ -212,8 +212,21 @@ func (e *Event) ContentHash() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return hashLine(line), nil
+}
+
+// ContentHashOf is ContentHash for a caller that has the event's canonical
+// line, without newline, at hand: it encodes again only what line does not fit.
+func (e *Event) ContentHashOf(line []byte) (uint64, error) {
+	if _, ok := e.Data.(*ParamSaved); ok {
+		return e.ContentHash()
+	}
+	return hashLine(line), nil
+}
+
+func hashLine(line []byte) uint64 {
 	sum := sha256.Sum256(line)
-	return binary.BigEndian.Uint64(sum[:]), nil
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // zeroFilled returns the mask of fields that were given as zero although

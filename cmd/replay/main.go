@@ -19,7 +19,7 @@ func main() {
 	defer stop()
 	var cli replay.CLI
 	command := settings.Parse(&cli, "replay", replay.Description, os.Args[1:])
-	env := &replay.Env{Context: ctx, CLI: &cli, Out: os.Stdout, Err: os.Stderr, Logger: cli.Logger(os.Stderr)}
+	env := &replay.Env{Context: ctx, CLI: &cli, Out: os.Stdout, Err: os.Stderr}
 	err := command.Run(env)
 	if err != nil && !errors.Is(err, replay.ErrDifferences) {
 		fmt.Fprintln(os.Stderr, "replay:", err)

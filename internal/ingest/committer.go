@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// framesInFlight is what the Writer allows: one on its way to the disk,
-	// one behind it.
+	// framesInFlight is one on its way to the disk, which is what the Writer
+	// allows, and one gathered behind it.
 	framesInFlight = 2
 	// frameBytes closes a frame; a single longer event still gets its own.
 	frameBytes = 1 << 20

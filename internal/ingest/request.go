@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -197,22 +195,12 @@ func (r *request) decode(it *item, text []byte, o options) (err error) {
 		return err
 	}
 	it.mark.id = hashID(it.event.ID)
-	if it.mark.content, err = contentHash(it.event, r.lines[it.start:]); err != nil {
+	if it.mark.content, err = it.event.ContentHashOf(r.lines[it.start:]); err != nil {
 		return err
 	}
 	r.lines = append(r.lines, '\n')
 	it.end = len(r.lines)
 	return nil
-}
-
-// contentHash is e.ContentHash without encoding e once more where its
-// canonical line is at hand.
-func contentHash(e *events.Event, line []byte) (uint64, error) {
-	if _, ok := e.Data.(*events.ParamSaved); ok {
-		return e.ContentHash()
-	}
-	sum := sha256.Sum256(line)
-	return binary.BigEndian.Uint64(sum[:]), nil
 }
 
 // refused tells whether any event was rejected.

@@ -1,20 +1,19 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
 )
 
 // stateStore brings the committer's state (the book and the known ids) up to
@@ -91,19 +90,9 @@ func (s *stateStore) tail(ctx context.Context, b *book.Book, k *known, after eve
 		return err
 	}
 	defer reader.Close() //nolint:errcheck // only read
-	last := after
-	for {
-		frame, err := reader.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if err := applyFrame(b, k, frame, after.Sequence, end.Last); err != nil {
-			return err
-		}
-		last = eventlog.Checkpoint{Sequence: frame.Last(), Chain: frame.Chain}
+	last, err := projector.Player{}.Play(ctx, reader, &tail{memory.At(b, after), k, end.Last}, after)
+	if err != nil {
+		return fmt.Errorf("ingest: read the log's tail after sequence %d: %w", after.Sequence, err)
 	}
 	if last.Sequence != end.Last || last.Chain != end.Chain {
 		return fmt.Errorf("ingest: the log was read up to sequence %d, but it ends at %d: another writer is at work", last.Sequence, end.Last)
@@ -111,29 +100,27 @@ func (s *stateStore) tail(ctx context.Context, b *book.Book, k *known, after eve
 	return nil
 }
 
-// applyFrame applies the events of a frame that come after a sequence. Ids that
-// will be forgotten again before the log's end are not taken in.
-func applyFrame(b *book.Book, k *known, f eventlog.Frame, after, end uint64) error {
-	sequence := f.First
-	for line := range bytes.Lines(f.Payload) {
-		if sequence > after {
-			e, err := events.DecodeStored(line)
-			if err != nil {
-				return fmt.Errorf("ingest: decode sequence %d of the log: %w", sequence, err)
-			}
-			e.Sequence, e.Logged = sequence, f.Logged
-			b.Apply(e)
-			if !k.empty() || sequence+KnownIDs > end {
-				content, err := e.ContentHash()
-				if err != nil {
-					return fmt.Errorf("ingest: hash sequence %d of the log: %w", sequence, err)
-				}
-				k.add(sequence, mark{id: hashID(e.ID), content: content})
-			}
+// tail is the memory tier that remembers ids as well. Those that will be
+// forgotten again before the log's end are not taken in.
+type tail struct {
+	*memory.Tier
+	known *known
+	end   uint64
+}
+
+// Apply implements projector.Tier.
+func (t *tail) Apply(ctx context.Context, b projector.Batch) error {
+	for _, e := range b.Events {
+		if t.known.empty() && e.Sequence+KnownIDs <= t.end {
+			continue
 		}
-		sequence++
+		content, err := e.ContentHash()
+		if err != nil {
+			return fmt.Errorf("ingest: hash sequence %d of the log: %w", e.Sequence, err)
+		}
+		t.known.add(e.Sequence, mark{id: hashID(e.ID), content: content})
 	}
-	return nil
+	return t.Tier.Apply(ctx, b)
 }
 
 // save writes a snapshot in the background; the next one waits until it is

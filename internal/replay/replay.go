@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -48,8 +47,7 @@ type Env struct {
 	CLI     *CLI
 	Out     io.Writer
 	// Err takes progress and messages for people.
-	Err    io.Writer
-	Logger *slog.Logger
+	Err io.Writer
 }
 
 // openLog opens the log for reading.

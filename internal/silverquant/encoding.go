@@ -22,15 +22,6 @@ const (
 	GBK  Encoding = "gbk"
 )
 
-// ParseEncoding reads "utf-8" or "gbk".
-func ParseEncoding(text string) (Encoding, error) {
-	switch e := Encoding(text); e {
-	case UTF8, GBK:
-		return e, nil
-	}
-	return "", fmt.Errorf("encoding %q: must be utf-8 or gbk", text)
-}
-
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // Encode turns UTF-8 text into e's bytes. The error tells that they would read
