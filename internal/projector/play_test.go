@@ -57,10 +57,11 @@ func (f *frames) Next(context.Context) (eventlog.Frame, error) {
 
 func positions(t *testing.T, tier projector.Tier) (codes []string) {
 	t.Helper()
-	require.NoError(t, tier.Dump(t.Context(), func(r book.Row) error {
+	_, err := tier.Dump(t.Context(), func(r book.Row) error {
 		codes = append(codes, r.Key[len("10000001/600"):len("10000001/600")+3])
 		return nil
-	}))
+	})
+	require.NoError(t, err)
 	return codes
 }
 

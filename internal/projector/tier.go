@@ -22,6 +22,11 @@ var (
 	// ErrRefused: the tier was written by a newer schema, or a setting does
 	// not fit. Retrying does not help.
 	ErrRefused = errors.New("refused")
+	// ErrHeld: a Hold keeps the tier from going where the batch leads; nothing
+	// was applied.
+	ErrHeld = errors.New("the tier is held")
+	// ErrNoPrevious: nothing was promoted over yet, or it was discarded.
+	ErrNoPrevious = errors.New("the tier keeps no previous contents")
 )
 
 // Batch is a run of consecutive log events for one atomic step.
@@ -50,11 +55,9 @@ type Tier interface {
 	// Checkpoint before going on.
 	Apply(ctx context.Context, b Batch) error
 	// Dump yields the contents as canonical rows, ordered by kind as Kinds
-	// lists them, then by key bytewise.
-	Dump(ctx context.Context, yield func(book.Row) error) error
-	// Shadow opens an empty tier of the same kind beside this one, dropping
-	// what an earlier attempt left there.
-	Shadow(ctx context.Context) (Shadow, error)
+	// lists them, then by key bytewise: all as of one instant, and as of the
+	// checkpoint that it returns, also while a projector goes on.
+	Dump(ctx context.Context, yield func(book.Row) error) (eventlog.Checkpoint, error)
 	// Close releases connections; it writes nothing.
 	Close() error
 }
@@ -63,10 +66,48 @@ type Tier interface {
 type Shadow interface {
 	Tier
 	// Promote swaps the shadow into the live tier's place in one atomic step,
-	// checkpoint included. Readers see the old contents or the new, nothing
-	// between. A projector on the live tier meets ErrConflict and goes on from
-	// the new checkpoint.
-	Promote(ctx context.Context) error
+	// checkpoint included, under the given hold (the zero Hold for none).
+	// Readers see the old contents or the new, nothing between. A projector on
+	// the live tier meets ErrConflict and goes on from the new checkpoint. What
+	// was live is kept as the previous contents; what was previous is dropped.
+	Promote(ctx context.Context, hold Hold) error
 	// Discard removes the shadow. Discarding a promoted shadow does nothing.
 	Discard(ctx context.Context) error
+}
+
+// Live is a tier that readers use, and that replay can steer while its projector
+// runs: every tier but the one in memory.
+type Live interface {
+	Tier
+	// Shadow opens the tier of the same kind that is being built beside this
+	// one under the given plan: with what it holds already when an earlier run
+	// began it under the same plan, else empty. What another plan left there is
+	// dropped. A plan is a text that says what the shadow shall become.
+	Shadow(ctx context.Context, plan string) (Shadow, error)
+}
+
+// Steered is a live tier that can be held, swapped back and repaired.
+type Steered interface {
+	Live
+	// Hold is the hold that lies on the tier; the zero Hold when none does.
+	Hold(ctx context.Context) (Hold, error)
+	// SetHold puts a hold on the tier in place of the one that is there; the
+	// zero Hold releases it. It wraps ErrConflict when the tier is past
+	// hold.Until already. From its return on, no Apply passes the hold, not
+	// even one that began before.
+	SetHold(ctx context.Context, hold Hold) error
+	// Previous is what the last Promote replaced. It can be dumped, promoted
+	// (live and previous change places), or discarded; it wraps ErrNoPrevious
+	// when there is none.
+	Previous(ctx context.Context) (Shadow, error)
+	// Repair makes the changes in one atomic step and leaves the checkpoint as
+	// it is. It wraps ErrConflict when the checkpoint is not at.
+	Repair(ctx context.Context, at eventlog.Checkpoint, changes []Change) error
+}
+
+// Change is what one row shall be; a nil Value removes it.
+type Change struct {
+	Kind  book.Kind
+	Key   string
+	Value *string
 }

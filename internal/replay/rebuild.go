@@ -57,7 +57,7 @@ func (c rebuildCommand) Run(e *Env) error {
 	return nil
 }
 
-func (c rebuildCommand) rebuild(e *Env, log *eventlog.Log, tier projector.Tier) (rebuildAnswer, error) {
+func (c rebuildCommand) rebuild(e *Env, log *eventlog.Log, tier projector.Live) (rebuildAnswer, error) {
 	answer := rebuildAnswer{Tier: tier.Name(), DryRun: c.DryRun}
 	was, err := tier.Checkpoint(e.Context)
 	if err != nil {
@@ -69,14 +69,14 @@ func (c rebuildCommand) rebuild(e *Env, log *eventlog.Log, tier projector.Tier) 
 		answer.Is = info.Last
 		return answer, err
 	}
-	shadow, err := tier.Shadow(e.Context)
+	shadow, err := tier.Shadow(e.Context, "everything")
 	if err != nil {
 		return answer, err
 	}
 	defer shadow.Close()
 	at, err := e.play(e.Context, log, shadow, projector.Bound{})
 	if err == nil {
-		err = shadow.Promote(e.Context)
+		err = shadow.Promote(e.Context, projector.Hold{})
 	}
 	if err != nil {
 		return answer, discard(e, shadow, err)

@@ -52,7 +52,7 @@ func (c *CLI) selectTiers(value string) ([]string, error) {
 }
 
 // openTier opens a configured tier.
-func (e *Env) openTier(name string) (projector.Tier, error) {
+func (e *Env) openTier(name string) (projector.Live, error) {
 	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
 	defer cancel()
 	switch name {

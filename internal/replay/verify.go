@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -32,10 +31,6 @@ type difference struct {
 	Expected *string   `json:"expected"`
 	Found    *string   `json:"found"`
 }
-
-// dumpAttempts bounds how often a dump is repeated because the tier's
-// projector went on meanwhile.
-const dumpAttempts = 50
 
 // Run implements the command.
 func (c verifyCommand) Run(e *Env) error {
@@ -72,7 +67,8 @@ func (c verifyCommand) Run(e *Env) error {
 
 func (e *Env) verify(log *eventlog.Log, tier projector.Tier) (verifyAnswer, error) {
 	answer := verifyAnswer{Tier: tier.Name(), Differences: []difference{}}
-	found, at, err := consistentDump(e.Context, tier)
+	var found []book.Row
+	at, err := tier.Dump(e.Context, collect(&found))
 	if err != nil {
 		return answer, err
 	}
@@ -86,34 +82,13 @@ func (e *Env) verify(log *eventlog.Log, tier projector.Tier) (verifyAnswer, erro
 		}
 	}
 	var expected []book.Row
-	if err := reference.Dump(e.Context, collect(&expected)); err != nil {
+	if _, err := reference.Dump(e.Context, collect(&expected)); err != nil {
 		return answer, err
 	}
 	answer.Sequence, answer.Rows = at.Sequence, len(expected)
 	answer.Differences = compare(tier.Kinds(), expected, found)
 	answer.Equal = len(answer.Differences) == 0
 	return answer, nil
-}
-
-// consistentDump dumps a tier between two equal checkpoints.
-func consistentDump(ctx context.Context, tier projector.Tier) ([]book.Row, eventlog.Checkpoint, error) {
-	before, err := tier.Checkpoint(ctx)
-	for range dumpAttempts {
-		if err != nil {
-			return nil, before, fmt.Errorf("read checkpoint: %w", err)
-		}
-		var rows []book.Row
-		if err := tier.Dump(ctx, collect(&rows)); err != nil {
-			return nil, before, fmt.Errorf("dump at sequence %d: %w", before.Sequence, err)
-		}
-		var after eventlog.Checkpoint
-		after, err = tier.Checkpoint(ctx)
-		if err == nil && after == before {
-			return rows, before, nil
-		}
-		before = after
-	}
-	return nil, before, fmt.Errorf("the tier moved on during each of %d dumps: verify when fewer events flow", dumpAttempts)
 }
 
 func collect(rows *[]book.Row) func(book.Row) error {

@@ -29,7 +29,8 @@ type Harness struct {
 	History func(t *rapid.T) []*events.Event
 }
 
-// Run runs the whole suite. The number of histories is rapid's -rapid.checks.
+// Run runs the suite of what every tier must do. The number of histories is
+// rapid's -rapid.checks.
 func Run(t *testing.T, h Harness) {
 	t.Run("FoldEquality", h.foldEquality)
 	t.Run("RestartAtEveryBatch", h.restartAtEveryBatch)
@@ -37,8 +38,19 @@ func Run(t *testing.T, h Harness) {
 	t.Run("EmptyBatches", h.emptyBatches)
 	t.Run("CheckpointAtomicity", h.checkpointAtomicity)
 	t.Run("TwoWriters", h.twoWriters)
-	t.Run("ShadowAndPromote", h.shadowAndPromote)
 	t.Run("Player", h.player)
+}
+
+// RunLive runs the suite and what only live tiers must do; New's tiers are
+// projector.Steered.
+func RunLive(t *testing.T, h Harness) {
+	Run(t, h)
+	t.Run("ShadowAndPromote", h.shadowAndPromote)
+	t.Run("ShadowResumes", h.shadowResumes)
+	t.Run("SwapBack", h.swapBack)
+	t.Run("Hold", h.hold)
+	t.Run("Repair", h.repair)
+	t.Run("DumpWhileApplying", h.dumpWhileApplying)
 }
 
 // check runs a property over random histories, each on a fresh store.
@@ -59,13 +71,22 @@ func (h Harness) check(t *testing.T, property func(ctx context.Context, t *rapid
 // requireFold holds a tier against the fold of the events up to its checkpoint.
 func requireFold(ctx context.Context, t rapid.TB, tier projector.Tier, covered []*events.Event) {
 	t.Helper()
+	var got []book.Row
+	at, err := tier.Dump(ctx, collect(&got))
+	require.NoError(t, err)
+	requireCheckpoint(ctx, t, tier, at)
+	requireRows(t, tier, covered, got)
+}
+
+// requireRows holds what a tier dumped against the fold of events.
+func requireRows(t rapid.TB, tier projector.Tier, covered []*events.Event, got []book.Row) {
+	t.Helper()
 	b := book.New(book.Keep{History: true})
 	for _, e := range covered {
 		b.Apply(e)
 	}
-	var want, got []book.Row
+	var want []book.Row
 	require.NoError(t, b.Rows(tier.Kinds(), collect(&want)))
-	require.NoError(t, tier.Dump(ctx, collect(&got)))
 	require.Equal(t, want, got, "%s after %d events", tier.Name(), len(covered))
 }
 
@@ -211,45 +232,6 @@ func race(ctx context.Context, tier projector.Tier, tp *tape) error {
 			return err
 		}
 	}
-}
-
-func (h Harness) shadowAndPromote(t *testing.T) {
-	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
-		live := open()
-		half := rapid.IntRange(0, len(tp.batches)).Draw(t, "live is here")
-		for _, b := range tp.batches[:half] {
-			require.NoError(t, live.Apply(ctx, b))
-		}
-		before, err := live.Checkpoint(ctx)
-		require.NoError(t, err)
-
-		abandoned, err := live.Shadow(ctx)
-		require.NoError(t, err)
-		if len(tp.batches) > 0 {
-			require.NoError(t, abandoned.Apply(ctx, tp.batches[0]))
-		}
-		require.NoError(t, abandoned.Close())
-
-		shadow, err := live.Shadow(ctx)
-		require.NoError(t, err)
-		requireCheckpoint(ctx, t, shadow, eventlog.Checkpoint{})
-		for _, b := range tp.batches {
-			require.NoError(t, shadow.Apply(ctx, b))
-			requireCheckpoint(ctx, t, live, before)
-		}
-		requireFold(ctx, t, shadow, tp.events)
-		requireFold(ctx, t, live, tp.eventsUntil(before))
-		require.NoError(t, shadow.Promote(ctx))
-		require.NoError(t, shadow.Discard(ctx))
-		require.NoError(t, shadow.Close())
-
-		fresh := open()
-		requireCheckpoint(ctx, t, fresh, tp.end())
-		requireFold(ctx, t, fresh, tp.events)
-		if half < len(tp.batches) {
-			require.ErrorIs(t, live.Apply(ctx, tp.batches[half]), projector.ErrConflict, "the old projector is fenced")
-		}
-	})
 }
 
 // player plays the frames through the projectors' own loop, up to a random

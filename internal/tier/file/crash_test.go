@@ -210,14 +210,14 @@ func promoteCrashes(t *testing.T, renames bool) {
 		tier, err := open(dir, Options{}, unsynced())
 		require.NoError(t, err)
 		require.NoError(t, tier.Apply(ctx, cut[0]))
-		shadow, err := tier.Shadow(ctx)
+		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
 		for _, b := range cut[:2] {
 			require.NoError(t, shadow.Apply(ctx, b))
 		}
 		d.(*dyingDisk).renames = renames
 		shadow.(*Shadow).disk = d
-		return shadow.Promote(ctx)
+		return shadow.Promote(ctx, projector.Hold{})
 	}, func(step int) {
 		requireGoesOn(t, dir, cut, history, step)
 	})

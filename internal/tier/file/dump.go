@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 )
 
@@ -34,13 +35,19 @@ var (
 // parse becomes a row whose key has "!" where the stock or ordinal would be
 // and whose value says why. It holds the directory's lock meanwhile, so yield
 // must not use the tier.
-func (t *Tier) Dump(ctx context.Context, yield func(book.Row) error) error {
+func (t *Tier) Dump(ctx context.Context, yield func(book.Row) error) (eventlog.Checkpoint, error) {
+	var at eventlog.Checkpoint
 	err := t.locked(func() error {
 		if err := t.finishPromote(); err != nil {
 			return err
 		}
 		if err := t.recover(); err != nil && !t.opts.Inspect {
 			return err
+		}
+		if m, raw, err := t.readManifest(); err == nil && raw != nil {
+			if at, err = m.checkpoint(); err != nil {
+				return err
+			}
 		}
 		r := reader{folder: t.folder}
 		return r.rows(kinds, func(row book.Row) error {
@@ -51,9 +58,9 @@ func (t *Tier) Dump(ctx context.Context, yield func(book.Row) error) error {
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("file: dump %s: %w", t.dir, err)
+		return at, fmt.Errorf("file: dump %s: %w", t.dir, err)
 	}
-	return nil
+	return at, nil
 }
 
 // reader turns files into canonical rows.

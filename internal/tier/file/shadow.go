@@ -26,7 +26,7 @@ type Shadow struct {
 var _ projector.Shadow = (*Shadow)(nil)
 
 // Shadow makes <dir>.shadow. It works on a damaged or foreign directory, too.
-func (t *Tier) Shadow(ctx context.Context) (projector.Shadow, error) {
+func (t *Tier) Shadow(ctx context.Context, _ string) (projector.Shadow, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (t *Tier) Shadow(ctx context.Context) (projector.Shadow, error) {
 // as <dir>.previous until the next Promote. Linux exchanges the two in one
 // step. Elsewhere two renames follow each other, and for the instant between
 // there is no live directory; a crash there is finished by the next use.
-func (s *Shadow) Promote(ctx context.Context) error {
+func (s *Shadow) Promote(ctx context.Context, _ projector.Hold) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

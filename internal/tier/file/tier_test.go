@@ -66,10 +66,11 @@ func batches(history []*events.Event, size int) []projector.Batch {
 func dump(t testing.TB, tier projector.Tier) []book.Row {
 	t.Helper()
 	var rows []book.Row
-	require.NoError(t, tier.Dump(context.Background(), func(r book.Row) error {
+	_, err := tier.Dump(context.Background(), func(r book.Row) error {
 		rows = append(rows, r)
 		return nil
-	}))
+	})
+	require.NoError(t, err)
 	return rows
 }
 
@@ -193,10 +194,10 @@ func TestDamagedManifestCanBeRebuilt(t *testing.T) {
 	_, err = tier.Checkpoint(ctx)
 	require.ErrorAs(t, err, &damaged)
 	require.Equal(t, foldRows(t, history), dump(t, tier))
-	shadow, err := tier.Shadow(ctx)
+	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, shadow.Apply(ctx, cut[0]))
-	require.NoError(t, shadow.Promote(ctx))
+	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 	tier, err = Open(dir, Options{})
 	require.NoError(t, err)
 	require.Equal(t, foldRows(t, history), dump(t, tier))
@@ -236,7 +237,7 @@ func TestEncodingIsTheDirectorysOwn(t *testing.T) {
 	tier, err = Open(dir, Options{})
 	require.NoError(t, err)
 	require.Equal(t, foldRows(t, history), dump(t, tier))
-	shadow, err := tier.Shadow(ctx)
+	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.Equal(t, silverquant.GBK, shadow.(*Shadow).known.manifest.Encoding)
 }

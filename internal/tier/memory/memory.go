@@ -59,13 +59,8 @@ func (t *Tier) Apply(_ context.Context, b projector.Batch) error {
 }
 
 // Dump implements projector.Tier.
-func (t *Tier) Dump(_ context.Context, yield func(book.Row) error) error {
-	return t.book.Rows(t.kinds, yield)
-}
-
-// Shadow implements projector.Tier.
-func (t *Tier) Shadow(context.Context) (projector.Shadow, error) {
-	return &shadow{Tier: New(t.kinds), live: t}, nil
+func (t *Tier) Dump(_ context.Context, yield func(book.Row) error) (eventlog.Checkpoint, error) {
+	return t.at, t.book.Rows(t.kinds, yield)
 }
 
 // Close implements projector.Tier.
@@ -73,17 +68,3 @@ func (t *Tier) Close() error { return nil }
 
 // Book is the state at the checkpoint, for reading.
 func (t *Tier) Book() *book.Book { return t.book }
-
-type shadow struct {
-	*Tier
-	live *Tier
-}
-
-// Promote implements projector.Shadow.
-func (s *shadow) Promote(context.Context) error {
-	s.live.book, s.live.at = s.book, s.at
-	return nil
-}
-
-// Discard implements projector.Shadow.
-func (s *shadow) Discard(context.Context) error { return nil }

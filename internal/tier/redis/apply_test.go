@@ -133,7 +133,7 @@ func TestForeignData(t *testing.T) {
 			require.ErrorIs(t, err, projector.ErrForeignData)
 			require.ErrorContains(t, err, key)
 			require.ErrorContains(t, err, "--take-over")
-			_, err = late.Shadow(ctx)
+			_, err = late.Shadow(ctx, "test")
 			require.ErrorIs(t, err, projector.ErrForeignData)
 
 			tape := tapeOf(&events.PositionOpened{AccountID: "55009728", StockCode: "600000.SH"})
@@ -202,13 +202,14 @@ func TestChangedByHand(t *testing.T) {
 			require.Zero(t, client.Exists(ctx, "held_days:55009729").Val(), "nothing of the batch was applied")
 
 			var rows []book.Row
-			require.NoError(t, tier.Dump(ctx, func(r book.Row) error { rows = append(rows, r); return nil }))
+			_, err = tier.Dump(ctx, func(r book.Row) error { rows = append(rows, r); return nil })
+			require.NoError(t, err)
 			require.Contains(t, rows, c.dumped)
 
-			shadow, err := tier.Shadow(ctx)
+			shadow, err := tier.Shadow(ctx, "test")
 			require.NoError(t, err)
 			require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 2)))
-			require.NoError(t, shadow.Promote(ctx))
+			require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 			requireFold(t, tier, tape, 2)
 			require.NoError(t, tier.Apply(ctx, batch(tape, 2, 4)))
 			requireFold(t, tier, tape, 4)
@@ -221,15 +222,15 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()
 	tape := steady(30, 2, 3)
 	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
-	shadow, err := tier.Shadow(ctx)
+	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, client.HSet(ctx, "tapedeck:checkpoint", "schema", "2").Err())
 	_, err = tier.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrRefused)
 	require.ErrorContains(t, err, `the tier has schema "2", this program knows 1`)
 	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrRefused)
-	require.ErrorIs(t, shadow.Promote(ctx), projector.ErrRefused)
-	_, err = tier.Shadow(ctx)
+	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrRefused)
+	_, err = tier.Shadow(ctx, "test")
 	require.ErrorIs(t, err, projector.ErrRefused)
 }
 

@@ -10,28 +10,45 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
 // dumpPipeline is how many keys are read in one round trip.
 const dumpPipeline = 500
 
+// dumpAttempts bounds how often the keys are read again because a batch was
+// applied meanwhile.
+const dumpAttempts = 100
+
 // Dump implements projector.Tier. Values are yielded as they are found, also
-// those that no projector wrote. It is no snapshot: a batch may be applied
-// meanwhile, so compare the checkpoint before and after. One kind at a time is
-// held in memory.
-func (t *Tier) Dump(ctx context.Context, yield func(book.Row) error) error {
-	for i, kind := range kinds {
-		rows, err := t.rows(ctx, kind, t.prefix+dataPrefixes[i])
+// those that no projector wrote. All rows are held in memory.
+func (t *Tier) Dump(ctx context.Context, yield func(book.Row) error) (eventlog.Checkpoint, error) {
+	before, err := t.Checkpoint(ctx)
+	for range dumpAttempts {
 		if err != nil {
-			return wrap(fmt.Sprintf("dump %s", kind), err)
+			return before, err
 		}
-		for _, row := range rows {
+		var all []book.Row
+		for i, kind := range kinds {
+			rows, err := t.rows(ctx, kind, t.prefix+dataPrefixes[i])
+			if err != nil {
+				return before, wrap(fmt.Sprintf("dump %s", kind), err)
+			}
+			all = append(all, rows...)
+		}
+		var after eventlog.Checkpoint
+		if after, err = t.Checkpoint(ctx); err != nil || after != before {
+			before = after
+			continue
+		}
+		for _, row := range all {
 			if err := yield(row); err != nil {
-				return err
+				return before, err
 			}
 		}
+		return before, nil
 	}
-	return nil
+	return before, fmt.Errorf("redis: dump: the tier moved on during each of %d attempts", dumpAttempts)
 }
 
 // rows reads all keys of a kind.

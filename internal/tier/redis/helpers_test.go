@@ -74,7 +74,8 @@ func foldRows(t rapid.TB, tape []*events.Event) []book.Row {
 func dumpRows(t rapid.TB, tier projector.Tier) []book.Row {
 	t.Helper()
 	var rows []book.Row
-	require.NoError(t, tier.Dump(context.Background(), func(r book.Row) error { rows = append(rows, r); return nil }))
+	_, err := tier.Dump(context.Background(), func(r book.Row) error { rows = append(rows, r); return nil })
+	require.NoError(t, err)
 	return rows
 }
 

@@ -71,7 +71,7 @@ type Tier struct {
 	clean bool
 }
 
-var _ projector.Tier = (*Tier)(nil)
+var _ projector.Live = (*Tier)(nil)
 
 // Open connects. The error of a server that does not answer is transient; one
 // about the URL wraps projector.ErrRefused and never contains the URL.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"fmt"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -29,9 +28,9 @@ type shadow struct {
 	live *Tier
 }
 
-// Shadow implements projector.Tier. It is refused, as a projector would be,
+// Shadow implements projector.Live. It is refused, as a projector would be,
 // where the live place holds foreign data.
-func (t *Tier) Shadow(ctx context.Context) (projector.Shadow, error) {
+func (t *Tier) Shadow(ctx context.Context, _ string) (projector.Shadow, error) {
 	if _, err := t.Checkpoint(ctx); err != nil {
 		return nil, err
 	}
@@ -42,17 +41,12 @@ func (t *Tier) Shadow(ctx context.Context) (projector.Shadow, error) {
 	return s, nil
 }
 
-// Shadow of a shadow: there is none.
-func (s *shadow) Shadow(context.Context) (projector.Shadow, error) {
-	return nil, fmt.Errorf("redis: start shadow: this is one already: %w", projector.ErrRefused)
-}
-
 // Close leaves the connections to the live tier.
 func (s *shadow) Close() error { return nil }
 
 // Promote implements projector.Shadow: one script renames the shadow's keys and
 // drops the live ones, in time proportional to the number of accounts.
-func (s *shadow) Promote(ctx context.Context) error {
+func (s *shadow) Promote(ctx context.Context, _ projector.Hold) error {
 	const op = "promote shadow"
 	// The script itself knows every key that a projector wrote; these are for
 	// what others put beside them.

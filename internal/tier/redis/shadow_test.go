@@ -44,10 +44,10 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 		}
 	}()
 	for g := 2; g <= rounds; g++ {
-		shadow, err := tier.Shadow(ctx)
+		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
 		require.NoError(t, shadow.Apply(ctx, projector.Batch{To: checkpoint(g), Events: generation(g)}))
-		require.NoError(t, shadow.Promote(ctx))
+		require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 		require.NoError(t, shadow.Discard(ctx))
 		require.Eventually(t, func() bool { return polls.Swap(0) > 0 || reading.Err() != nil || len(failed) > 0 }, waitLong, tick)
 	}
@@ -93,13 +93,13 @@ func TestPromoteDropsWhatTheLiveTierGotMeanwhile(t *testing.T) {
 	tier, ctx := open(t, server), t.Context()
 	tape := steady(30, 10, 3)
 	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 5)))
-	shadow, err := tier.Shadow(ctx)
+	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 3)))
 	require.NoError(t, tier.Apply(ctx, batch(tape, 5, 10)))
 	require.NoError(t, raw(t, server).HSet(ctx, "min_prices:byhand", "600000.SH", "1").Err())
 	requireFold(t, shadow, tape, 3)
-	require.NoError(t, shadow.Promote(ctx))
+	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 	requireFold(t, tier, tape, 3)
 	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrConflict)
 	require.NoError(t, tier.Apply(ctx, batch(tape, 3, 20)))
@@ -112,30 +112,28 @@ func TestPromoteTwiceAndDiscard(t *testing.T) {
 	tape := steady(30, 2, 3)
 	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
 
-	shadow, err := tier.Shadow(ctx)
+	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
 	require.NoError(t, shadow.Discard(ctx))
 	require.Empty(t, client.Keys(ctx, "tapedeck:shadow:*").Val())
-	require.ErrorIs(t, shadow.Promote(ctx), projector.ErrConflict, "a discarded shadow must not empty the live tier")
+	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrConflict, "a discarded shadow must not empty the live tier")
 	require.ErrorIs(t, shadow.Apply(ctx, batch(tape, 20, 30)), projector.ErrConflict)
 	requireFold(t, tier, tape, 10)
 
-	shadow, err = tier.Shadow(ctx)
+	shadow, err = tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
-	require.NoError(t, shadow.Promote(ctx))
-	require.ErrorIs(t, shadow.Promote(ctx), projector.ErrConflict)
+	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
+	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrConflict)
 	require.NoError(t, shadow.Discard(ctx))
 	requireFold(t, tier, tape, 20)
 	require.Empty(t, client.Keys(ctx, "tapedeck:shadow:*").Val())
 
-	shadow, err = tier.Shadow(ctx)
+	shadow, err = tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, shadow.Promote(ctx), "a rollback to before the first event")
+	require.NoError(t, shadow.Promote(ctx, projector.Hold{}), "a rollback to before the first event")
 	requireFold(t, tier, tape, 0)
-	_, err = shadow.Shadow(ctx)
-	require.ErrorIs(t, err, projector.ErrRefused)
 }
 
 // TestTwoRebuildsAtOnce: the one begun later wins, the other is told.
@@ -143,19 +141,19 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, ctx := open(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	first, err := tier.Shadow(ctx)
+	first, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, first.Apply(ctx, batch(tape, 0, 10)))
-	second, err := open(t, server).Shadow(ctx)
+	second, err := open(t, server).Shadow(ctx, "test")
 	require.NoError(t, err)
 	requireFold(t, second, tape, 0)
 	require.ErrorIs(t, first.Apply(ctx, batch(tape, 0, 10)), projector.ErrConflict, "not into the other's shadow")
 	require.NoError(t, second.Apply(ctx, batch(tape, 0, 20)))
 	_, err = first.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrConflict)
-	require.ErrorIs(t, first.Promote(ctx), projector.ErrConflict)
+	require.ErrorIs(t, first.Promote(ctx, projector.Hold{}), projector.ErrConflict)
 	require.NoError(t, first.Discard(ctx), "drops nothing of the other's")
-	require.NoError(t, second.Promote(ctx))
+	require.NoError(t, second.Promote(ctx, projector.Hold{}))
 	requireFold(t, tier, tape, 20)
 }
 
@@ -167,7 +165,7 @@ func TestPromoteBesideABusyProjector(t *testing.T) {
 	tape := steady(20_000, 20_000, 1)
 	for round := range 10 {
 		require.NoError(t, raw(t, server).FlushDB(ctx).Err())
-		shadow, err := tier.Shadow(ctx)
+		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
 		require.NoError(t, shadow.Apply(ctx, batch(tape, 0, round)))
 		running, stopped := make(chan struct{}), make(chan error, 1)
@@ -183,7 +181,7 @@ func TestPromoteBesideABusyProjector(t *testing.T) {
 			}
 		}()
 		<-running
-		require.NoError(t, shadow.Promote(ctx))
+		require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 		require.ErrorIs(t, <-stopped, projector.ErrConflict)
 		requireFold(t, tier, tape, round)
 	}
