@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
@@ -16,13 +17,15 @@ import (
 // Command is what the command line of every projector embeds.
 type Command struct {
 	settings.Common
-	NatsURL  string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
-	TakeOver bool   `help:"Replace data that Tapedeck did not write with what the log says."`
+	NatsURL string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
+	// Pace is set by the tiers that pay for each batch, not by the user.
+	Pace     time.Duration `kong:"-"`
+	TakeOver bool          `help:"Replace data that Tapedeck did not write with what the log says."`
 }
 
 // Main runs the projector of one tier until SIGINT or SIGTERM and returns the
 // process's exit code.
-func (c Command) Main(name, metrics string, open func(ctx context.Context) (Tier, error), out io.Writer) int {
+func (c Command) Main(name, metrics string, open func(ctx context.Context) (Live, error), out io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	logger := c.Logger(out).With("projector", name)
@@ -38,6 +41,7 @@ func (c Command) Main(name, metrics string, open func(ctx context.Context) (Tier
 			return eventlog.Open(ctx, eventlog.Config{URL: c.NatsURL})
 		},
 		OpenTier: open,
+		Pace:     c.Pace,
 		Logger:   logger,
 		State:    state,
 	}

@@ -28,6 +28,10 @@ type Player struct {
 	// BatchEvents is how many events a batch aims at while there is a backlog;
 	// it may be exceeded by one frame. Default 5,000.
 	BatchEvents int
+	// Pace is the shortest time between the beginnings of two batches, unless
+	// BatchEvents wait: a tier that pays for each batch gets fewer, larger ones,
+	// and a lone event after a quiet time still goes at once. Default 0.
+	Pace time.Duration
 	// Idle is called when nothing arrived for IdleAfter; an error ends Play.
 	// Both are optional.
 	Idle      func(ctx context.Context, at eventlog.Checkpoint) error
@@ -66,12 +70,13 @@ func (p Player) Play(ctx context.Context, frames Frames, tier Tier, from eventlo
 		return p.read(ctx, frames, from, chunks)
 	})
 	group.Go(func() error {
+		var began time.Time
 		for {
-			batch, ok, err := p.gather(ctx, chunks, at)
+			batch, ok, err := p.gather(ctx, chunks, at, began.Add(p.Pace))
 			if err != nil || !ok {
 				return err
 			}
-			began := time.Now()
+			began = time.Now()
 			if err := tier.Apply(ctx, batch); err != nil {
 				return fmt.Errorf("%s: apply events %d to %d: %w", tier.Name(), at.Sequence+1, batch.To.Sequence, err)
 			}
@@ -145,52 +150,64 @@ func (p Player) decode(frame eventlog.Frame, after uint64) (chunk, bool, error) 
 	return c, p.Bound.reached(c.to.Sequence), nil
 }
 
-// gather waits for one chunk, then takes along what is there already.
-func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Checkpoint) (Batch, bool, error) {
+// gather waits for one chunk, takes along what is there already, and waits for
+// more until the batch is full or may go.
+func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Checkpoint, goes time.Time) (Batch, bool, error) {
 	want := p.BatchEvents
 	if want <= 0 {
 		want = 5000
 	}
+	batch := Batch{From: at, To: at}
+	first, ok, err := p.first(ctx, chunks, at)
+	if err != nil || !ok {
+		return batch, false, err
+	}
+	batch.Events, batch.To = first.events, first.to
+	due := time.NewTimer(time.Until(goes))
+	defer due.Stop()
+	for paced := true; len(batch.Events) < want; {
+		var c chunk
+		select {
+		case c, ok = <-chunks:
+		default:
+			if !paced {
+				return batch, true, nil
+			}
+			select {
+			case c, ok = <-chunks:
+			case <-due.C:
+				paced = false
+				continue
+			case <-ctx.Done():
+				return batch, false, ctx.Err()
+			}
+		}
+		if !ok {
+			break
+		}
+		batch.Events, batch.To = append(batch.Events, c.events...), c.to
+	}
+	return batch, true, nil
+}
+
+// first waits for the chunk that begins a batch.
+func (p Player) first(ctx context.Context, chunks <-chan chunk, at eventlog.Checkpoint) (chunk, bool, error) {
 	var idle <-chan time.Time
 	if p.Idle != nil && p.IdleAfter > 0 {
 		ticker := time.NewTicker(p.IdleAfter)
 		defer ticker.Stop()
 		idle = ticker.C
 	}
-	batch := Batch{From: at, To: at}
-	add := func(c chunk) {
-		if batch.Events == nil {
-			batch.Events = c.events
-		} else {
-			batch.Events = append(batch.Events, c.events...)
-		}
-		batch.To = c.to
-	}
-	for batch.To == batch.From {
+	for {
 		select {
 		case c, ok := <-chunks:
-			if !ok {
-				return batch, false, nil
-			}
-			add(c)
+			return c, ok, nil
 		case <-idle:
 			if err := p.Idle(ctx, at); err != nil {
-				return batch, false, err
+				return chunk{}, false, err
 			}
 		case <-ctx.Done():
-			return batch, false, ctx.Err()
+			return chunk{}, false, ctx.Err()
 		}
 	}
-	for len(batch.Events) < want {
-		select {
-		case c, ok := <-chunks:
-			if !ok {
-				return batch, true, nil
-			}
-			add(c)
-		default:
-			return batch, true, nil
-		}
-	}
-	return batch, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
@@ -17,9 +18,13 @@ import (
 type Runner struct {
 	// OpenLog and OpenTier are tried until they succeed.
 	OpenLog  func(ctx context.Context) (*eventlog.Log, error)
-	OpenTier func(ctx context.Context) (Tier, error)
-	Logger   *slog.Logger
-	State    *State
+	OpenTier func(ctx context.Context) (Live, error)
+	// Pace is the shortest time between the beginnings of two batches.
+	Pace   time.Duration
+	Logger *slog.Logger
+	State  *State
+
+	wasHeld bool
 }
 
 const (
@@ -30,31 +35,54 @@ const (
 	idleCheck = time.Second
 )
 
-var errTierMoved = fmt.Errorf("tier's checkpoint moved while idle: %w", ErrConflict)
+var errTierMoved = fmt.Errorf("tier's checkpoint or hold changed while idle: %w", ErrConflict)
 
 // Run returns nil when ctx ends, and an error only when retrying cannot help:
 // a damaged log, a tier with foreign data, a refusal. A tier that lost its
 // checkpoint together with its data is filled again from the first event.
 func (r *Runner) Run(ctx context.Context) error {
+	var log *eventlog.Log
+	err := r.retry(ctx, func() (_ bool, err error) {
+		log, err = r.OpenLog(ctx)
+		if err != nil {
+			err = fmt.Errorf("open log: %w", err)
+		}
+		return false, err
+	})
+	if err != nil || log == nil {
+		return err
+	}
+	defer log.Close()
+	// Not bound to a session: the lag must show while the tier hangs or is gone.
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { r.watchLag(watching, log) })
+	defer watch.Wait()
+	defer stop()
+	return r.retry(ctx, func() (bool, error) { return r.session(ctx, log) })
+}
+
+// retry tries until there is no error, ctx ends or a human must act. The wait
+// between starts anew with progress.
+func (r *Runner) retry(ctx context.Context, try func() (progressed bool, err error)) error {
 	backoff := firstBackoff
 	for ctx.Err() == nil {
-		progressed, err := r.session(ctx)
+		progressed, err := try()
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end was asked for, whatever err says
+		}
+		if err == nil {
+			return nil
 		}
 		if isFatal(err) {
 			r.State.stopped(err)
 			return err
 		}
 		r.State.waiting(err)
-		if progressed {
+		if progressed || errors.Is(err, ErrHeld) {
 			backoff = firstBackoff
 		}
-		level := slog.LevelWarn
-		if errors.Is(err, ErrConflict) {
-			level = slog.LevelInfo
-		}
-		r.Logger.Log(ctx, level, "waiting to go on", "error", err, "retry_in", backoff)
+		r.log(ctx, err, backoff)
 		select {
 		case <-time.After(backoff + rand.N(backoff)):
 		case <-ctx.Done():
@@ -64,69 +92,87 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
+// log tells of a wait. A hold is told once, not at every look.
+func (r *Runner) log(ctx context.Context, err error, backoff time.Duration) {
+	held := errors.Is(err, ErrHeld)
+	if held && r.wasHeld {
+		return
+	}
+	r.wasHeld = held
+	level := slog.LevelWarn
+	if held || errors.Is(err, ErrConflict) {
+		level = slog.LevelInfo
+	}
+	r.Logger.Log(ctx, level, "waiting to go on", "error", err, "retry_in", backoff)
+}
+
 // isFatal tells errors that stay until a human acts.
 func isFatal(err error) bool {
 	var corrupt *eventlog.CorruptError
 	return errors.As(err, &corrupt) || errors.Is(err, ErrForeignData) || errors.Is(err, ErrRefused)
 }
 
-// session opens log and tier and plays until something breaks.
-func (r *Runner) session(ctx context.Context) (progressed bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	log, err := r.OpenLog(ctx)
-	if err != nil {
-		return false, fmt.Errorf("open log: %w", err)
-	}
-	defer log.Close()
+// session opens the tier and plays until something breaks or holds it.
+func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed bool, err error) {
 	tier, err := r.OpenTier(ctx)
 	if err != nil {
 		return false, fmt.Errorf("open tier: %w", err)
 	}
 	defer tier.Close()
-	from, err := tier.Checkpoint(ctx)
+	from, hold, err := position(ctx, tier)
 	if err != nil {
-		return false, fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
+		return false, err
+	}
+	if hold.Stops(from.Sequence+1, time.Now()) {
+		r.State.waitingAt(from)
+		return false, fmt.Errorf("%s: %w", tier.Name(), hold.Err())
 	}
 	frames, err := log.Read(ctx, from, eventlog.ReadOptions{Follow: true})
 	if err != nil {
 		return false, fmt.Errorf("read log after sequence %d: %w", from.Sequence, err)
 	}
 	defer frames.Close()
+	r.wasHeld = false
 	r.State.started(from)
 	r.Logger.Info("projecting", "tier", tier.Name(), "from_sequence", from.Sequence+1)
-	go r.watchLog(ctx, log)
 
 	player := Player{
+		// Up to a hold that lies ahead exactly; the next session waits there.
+		Bound:     Bound{UntilSequence: hold.Until},
+		Pace:      r.Pace,
 		Observe:   r.State,
 		IdleAfter: idleCheck,
 		Idle: func(ctx context.Context, at eventlog.Checkpoint) error {
-			now, err := tier.Checkpoint(ctx)
-			if err != nil {
-				return fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
+			now, is, err := position(ctx, tier)
+			if err == nil && (now != at || is != hold) {
+				err = errTierMoved
 			}
-			if now != at {
-				return errTierMoved
-			}
-			return nil
+			return err
 		},
 	}
 	at, err := player.Play(ctx, frames, tier, from)
+	if err == nil {
+		err = fmt.Errorf("%s: %w", tier.Name(), hold.Err())
+	}
 	return at != from, err
 }
 
-// watchLog keeps the log's end for the lag, also while the tier hangs.
-func (r *Runner) watchLog(ctx context.Context, log *eventlog.Log) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		if info, err := log.Info(ctx); err == nil {
-			r.State.logEnd(info.Last)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
+// position is where a tier is and what holds it. An expired hold is none.
+func position(ctx context.Context, tier Live) (eventlog.Checkpoint, Hold, error) {
+	at, err := tier.Checkpoint(ctx)
+	if err != nil {
+		return at, Hold{}, fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
 	}
+	steered, ok := tier.(Steered)
+	if !ok {
+		return at, Hold{}, nil
+	}
+	hold, err := steered.Hold(ctx)
+	if err != nil {
+		return at, hold, fmt.Errorf("%s: read hold: %w", tier.Name(), err)
+	}
+	if !hold.Expires.IsZero() && time.Now().After(hold.Expires) {
+		hold = Hold{}
+	}
+	return at, hold, nil
 }

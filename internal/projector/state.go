@@ -17,8 +17,11 @@ type State struct {
 	mu         sync.Mutex
 	running    bool
 	reason     string
-	checkpoint uint64
-	last       uint64
+	checkpoint eventlog.Checkpoint
+	// known tells that the tier's checkpoint was read: before, its lag is not 0
+	// but unknown.
+	known bool
+	last  uint64
 	// pending are the frames read but not yet applied, oldest first.
 	pending []pendingFrame
 	batches uint64
@@ -56,8 +59,8 @@ func (s *State) Lag() Lag {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var lag Lag
-	if s.last > s.checkpoint {
-		lag.Events = s.last - s.checkpoint
+	if s.last > s.checkpoint.Sequence {
+		lag.Events = s.last - s.checkpoint.Sequence
 	}
 	if len(s.pending) > 0 {
 		lag.Age = max(0, time.Since(s.pending[0].logged))
@@ -68,7 +71,24 @@ func (s *State) Lag() Lag {
 func (s *State) started(at eventlog.Checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running, s.reason, s.checkpoint, s.pending = true, "", at.Sequence, nil
+	s.running, s.reason, s.known, s.checkpoint, s.pending = true, "", true, at, nil
+}
+
+// waitingAt takes the checkpoint of a tier that does not go on now.
+func (s *State) waitingAt(at eventlog.Checkpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.known || s.checkpoint != at {
+		s.known, s.checkpoint, s.pending = true, at, nil
+	}
+}
+
+// unread tells that the log has events which the tier lacks and of which no
+// frame is read yet.
+func (s *State) unread() (after eventlog.Checkpoint, unread bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.checkpoint, s.known && len(s.pending) == 0 && s.last > s.checkpoint.Sequence
 }
 
 func (s *State) waiting(err error) {
@@ -82,7 +102,7 @@ func (s *State) stopped(err error) { s.waiting(err) }
 func (s *State) logEnd(sequence uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = max(sequence, s.checkpoint)
+	s.last = max(sequence, s.checkpoint.Sequence)
 }
 
 // Waiting implements Observer.
@@ -90,6 +110,9 @@ func (s *State) Waiting(last uint64, logged time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = max(s.last, last)
+	if n := len(s.pending); n > 0 && s.pending[n-1].last >= last || last <= s.checkpoint.Sequence {
+		return // the lag's watcher and the player may both have read it
+	}
 	s.pending = append(s.pending, pendingFrame{last, logged})
 }
 
@@ -97,9 +120,9 @@ func (s *State) Waiting(last uint64, logged time.Time) {
 func (s *State) Applied(b Batch, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.checkpoint = b.To.Sequence
-	s.last = max(s.last, s.checkpoint)
-	for len(s.pending) > 0 && s.pending[0].last <= s.checkpoint {
+	s.checkpoint = b.To
+	s.last = max(s.last, b.To.Sequence)
+	for len(s.pending) > 0 && s.pending[0].last <= b.To.Sequence {
 		s.pending = s.pending[1:]
 	}
 	s.batches++
@@ -132,9 +155,11 @@ func (s *State) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, s.tier)
 	}
-	gauge(descCheckpoint, float64(s.checkpoint))
-	gauge(descLagEvents, float64(lag.Events))
-	gauge(descLagSeconds, lag.Age.Seconds())
+	if s.known {
+		gauge(descCheckpoint, float64(s.checkpoint.Sequence))
+		gauge(descLagEvents, float64(lag.Events))
+		gauge(descLagSeconds, lag.Age.Seconds())
+	}
 	gauge(descReady, map[bool]float64{true: 1}[ready])
 	counter(descBatches, float64(s.batches))
 	counter(descApplied, float64(s.applied))
