@@ -6,7 +6,9 @@ package projectortest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -27,10 +29,13 @@ type Harness struct {
 	New func(t testing.TB) (open func() (projector.Tier, error))
 	// History draws a random valid history, sequences 1, 2, 3 …
 	History func(t *rapid.T) []*events.Event
+	// Histories is how many random histories FoldEquality takes at least,
+	// whatever -rapid.checks says; 0 leaves it to that.
+	Histories int
 }
 
 // Run runs the suite of what every tier must do. The number of histories is
-// rapid's -rapid.checks.
+// rapid's -rapid.checks, and Histories for FoldEquality.
 func Run(t *testing.T, h Harness) {
 	t.Run("FoldEquality", h.foldEquality)
 	t.Run("RestartAtEveryBatch", h.restartAtEveryBatch)
@@ -104,7 +109,20 @@ func requireCheckpoint(ctx context.Context, t rapid.TB, tier projector.Tier, wan
 	require.Equal(t, want, got, "%s: checkpoint", tier.Name())
 }
 
+// atLeast raises rapid's number of checks until the test ends: rapid knows no
+// number of one property's own.
+func atLeast(t *testing.T, checks int) {
+	const name = "rapid.checks"
+	set := flag.Lookup(name).Value.String()
+	if before, err := strconv.Atoi(set); err == nil && before >= checks {
+		return
+	}
+	require.NoError(t, flag.Set(name, strconv.Itoa(checks)))
+	t.Cleanup(func() { require.NoError(t, flag.Set(name, set)) })
+}
+
 func (h Harness) foldEquality(t *testing.T) {
+	atLeast(t, h.Histories)
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
 		tier := open()
 		requireCheckpoint(ctx, t, tier, eventlog.Checkpoint{})
