@@ -21,7 +21,7 @@ type Frame struct {
 	Count int
 	// Chain is this frame's chain value.
 	Chain Chain
-	// Logged is when the log stored the frame, UTC.
+	// Logged is when the log stored the frame first, UTC: a restore keeps it.
 	Logged time.Time
 	// Payload is the events, one JSON a line, each line ended by '\n'.
 	Payload []byte

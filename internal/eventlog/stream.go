@@ -31,6 +31,9 @@ const (
 	headerFirst = "Tapedeck-First"
 	headerCount = "Tapedeck-Count"
 	headerChain = "Tapedeck-Chain"
+	// headerLogged is on frames that a Restorer put back, and says when they
+	// were logged first; the server's own stamp is then the restore's time.
+	headerLogged = "Tapedeck-Logged"
 )
 
 // headerReserve is what a frame's headers take of the server's max payload.
@@ -102,9 +105,13 @@ func decodeFrame(h nats.Header, payload []byte) (Frame, error) {
 	if err != nil {
 		return Frame{}, fmt.Errorf("header %s: %w", headerChain, err)
 	}
-	logged, err := time.Parse(time.RFC3339Nano, h.Get(jetstream.TimeStampHeaer))
+	stamp := jetstream.TimeStampHeaer
+	if h.Get(headerLogged) != "" {
+		stamp = headerLogged
+	}
+	logged, err := time.Parse(time.RFC3339Nano, h.Get(stamp))
 	if err != nil {
-		return Frame{}, fmt.Errorf("header %s: %w", jetstream.TimeStampHeaer, err)
+		return Frame{}, fmt.Errorf("header %s: %w", stamp, err)
 	}
 	return Frame{First: first, Count: count, Chain: chain, Logged: logged, Payload: payload}, nil
 }

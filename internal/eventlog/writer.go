@@ -67,6 +67,7 @@ type Writer struct {
 	err     error
 	info    Info
 	next    cursor   // where the next Begin appends
+	floor   uint64   // the anchor stands here until the log reaches it
 	pending *Pending // nil when nothing is in flight
 }
 
@@ -98,7 +99,13 @@ func (p *Pending) Wait(ctx context.Context) (Frame, error) {
 // and proves it: no message is missing, the last frame is sound, and the log
 // still holds the frame that the anchor remembers. It returns *CorruptError
 // naming the first sequence that is lost.
-func NewWriter(ctx context.Context, c WriterConfig) (w *Writer, err error) {
+func NewWriter(ctx context.Context, c WriterConfig) (*Writer, error) {
+	return newWriter(ctx, c, func(Checkpoint) (bool, error) { return false, nil })
+}
+
+// newWriter takes a log that does not reach its anchor when owed says that the
+// rest is about to be put back.
+func newWriter(ctx context.Context, c WriterConfig, owed func(anchored Checkpoint) (bool, error)) (w *Writer, err error) {
 	nc := c.Conn
 	if nc == nil {
 		nc, err = connect(ctx, c.URL, append(c.options(), nats.NoReconnect()))
@@ -122,7 +129,7 @@ func NewWriter(ctx context.Context, c WriterConfig) (w *Writer, err error) {
 	if nc.IsClosed() {
 		lose()
 	}
-	if err := w.open(ctx, nc, c, lost); err != nil {
+	if err := w.open(ctx, nc, c, lost, owed); err != nil {
 		nc.Close()
 		if w.anchor != nil {
 			err = errors.Join(err, w.anchor.close())
@@ -133,7 +140,7 @@ func NewWriter(ctx context.Context, c WriterConfig) (w *Writer, err error) {
 	return w, nil
 }
 
-func (w *Writer) open(ctx context.Context, nc *nats.Conn, c WriterConfig, lost context.Context) error {
+func (w *Writer) open(ctx context.Context, nc *nats.Conn, c WriterConfig, lost context.Context, owed func(Checkpoint) (bool, error)) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return fmt.Errorf("eventlog: open writer: %w", err)
@@ -145,6 +152,11 @@ func (w *Writer) open(ctx context.Context, nc *nats.Conn, c WriterConfig, lost c
 	w.anchor, anchored, found, err = openAnchor(c.Anchor)
 	if err != nil {
 		return err
+	}
+	if rest, err := owed(anchored); err != nil {
+		return err
+	} else if rest {
+		w.floor, anchored = anchored.Sequence, Checkpoint{}
 	}
 	si, err := w.link.stream(ctx)
 	switch {
@@ -178,7 +190,7 @@ func (w *Writer) open(ctx context.Context, nc *nats.Conn, c WriterConfig, lost c
 	if _, _, err := w.link.seek(ctx, end, si.State.LastSeq); err != nil {
 		return err
 	}
-	if err := w.anchor.move(end); err != nil {
+	if err := w.remember(end); err != nil {
 		return err
 	}
 	w.next = cursor{message: si.State.LastSeq + 1, first: end.Sequence + 1, chain: end.Chain}
@@ -240,6 +252,11 @@ func (w *Writer) Err() error {
 // when Begin returns. An error before sending (a wrong count, a payload above
 // MaxPayload) leaves the Writer as it was; all others are its failure.
 func (w *Writer) Begin(payload []byte, count int) (*Pending, error) {
+	return w.begin(payload, count, time.Time{})
+}
+
+// begin is Begin for a frame that was logged before; the zero time is now.
+func (w *Writer) begin(payload []byte, count int, logged time.Time) (*Pending, error) {
 	if err := checkPayload(payload, count); err != nil {
 		return nil, fmt.Errorf("eventlog: append: %w", err)
 	}
@@ -251,7 +268,7 @@ func (w *Writer) Begin(payload []byte, count int) (*Pending, error) {
 	case <-w.failed:
 		return nil, w.Err()
 	}
-	p, msg, err := w.enqueue(payload, count)
+	p, msg, err := w.enqueue(payload, count, logged)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +281,7 @@ func (w *Writer) Begin(payload []byte, count int) (*Pending, error) {
 
 // enqueue numbers and chains the frame before it is sent, so that its ack
 // finds it.
-func (w *Writer) enqueue(payload []byte, count int) (*Pending, *nats.Msg, error) {
+func (w *Writer) enqueue(payload []byte, count int, logged time.Time) (*Pending, *nats.Msg, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
@@ -278,6 +295,9 @@ func (w *Writer) enqueue(payload []byte, count int) (*Pending, *nats.Msg, error)
 		done:     make(chan struct{}),
 	}
 	header := encodeHeader(f)
+	if !logged.IsZero() {
+		header.Set(headerLogged, logged.UTC().Format(time.RFC3339Nano))
+	}
 	header.Set(jetstream.ExpectedStreamHeader, StreamName)
 	header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(p.message-1, 10))
 	w.next = cursor{message: p.message + 1, first: f.Last() + 1, chain: f.Chain}
@@ -400,7 +420,7 @@ func (w *Writer) settle() error {
 	if !p.acked || !p.announced {
 		return nil
 	}
-	if err := w.anchor.move(Checkpoint{Sequence: p.frame.Last(), Chain: p.frame.Chain}); err != nil {
+	if err := w.remember(Checkpoint{Sequence: p.frame.Last(), Chain: p.frame.Chain}); err != nil {
 		return err
 	}
 	w.info.First, w.info.Last, w.info.Chain, w.info.Logged = 1, p.frame.Last(), p.frame.Chain, p.frame.Logged
