@@ -120,8 +120,10 @@ func (r UserRole) Row() Row { return Row{KindUserRole, r.Username + "/" + r.Role
 
 // Row is the canonical row.
 func (t Trade) Row() Row {
-	return Row{KindTrade, fmt.Sprintf("%020d", t.Sequence), encode(tradeValue(*t.TradeRecorded))}
+	return Row{KindTrade, t.key(), encode(tradeValue(*t.TradeRecorded))}
 }
+
+func (t Trade) key() string { return fmt.Sprintf("%020d", t.Sequence) }
 
 // Row is the canonical row.
 func (d Deal) Row() Row {

@@ -25,11 +25,14 @@ type Frames interface {
 type Player struct {
 	// Bound ends or filters the run.
 	Bound Bound
-	// BatchEvents is how many events a batch aims at while there is a backlog;
-	// it may be exceeded by one frame. Default 5,000.
-	BatchEvents int
+	// Only keeps the events for which it is true; nil keeps all.
+	Only func(*events.Event) bool
+	// BatchRows is how many rows a batch aims at while there is a backlog: an
+	// event counts as one, a kline event as many as it has bars. It may be
+	// exceeded by one frame. Default 5,000.
+	BatchRows int
 	// Pace is the shortest time between the beginnings of two batches, unless
-	// BatchEvents wait: a tier that pays for each batch gets fewer, larger ones,
+	// BatchRows wait: a tier that pays for each batch gets fewer, larger ones,
 	// and a lone event after a quiet time still goes at once. Default 0.
 	Pace time.Duration
 	// Idle is called when nothing arrived for IdleAfter; an error ends Play.
@@ -53,6 +56,7 @@ type Observer interface {
 // chunk is one decoded frame, or the admitted part of one.
 type chunk struct {
 	events []*events.Event
+	rows   int
 	to     eventlog.Checkpoint
 	logged time.Time
 }
@@ -142,7 +146,10 @@ func (p Player) decode(frame eventlog.Frame, after uint64) (chunk, bool, error) 
 		case stop:
 			return c, true, nil
 		case admit:
-			c.events = append(c.events, event)
+			if p.Only == nil || p.Only(event) {
+				c.events = append(c.events, event)
+				c.rows += rowsOf(event)
+			}
 		case skip:
 		}
 		c.to.Sequence = sequence
@@ -150,10 +157,17 @@ func (p Player) decode(frame eventlog.Frame, after uint64) (chunk, bool, error) 
 	return c, p.Bound.reached(c.to.Sequence), nil
 }
 
+func rowsOf(e *events.Event) int {
+	if d, ok := e.Data.(*events.KlineRecorded); ok {
+		return len(d.Bars)
+	}
+	return 1
+}
+
 // gather waits for one chunk, takes along what is there already, and waits for
 // more until the batch is full or may go.
 func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Checkpoint, goes time.Time) (Batch, bool, error) {
-	want := p.BatchEvents
+	want := p.BatchRows
 	if want <= 0 {
 		want = 5000
 	}
@@ -165,7 +179,8 @@ func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Che
 	batch.Events, batch.To = first.events, first.to
 	due := time.NewTimer(time.Until(goes))
 	defer due.Stop()
-	for paced := true; len(batch.Events) < want; {
+	rows := first.rows
+	for paced := true; rows < want; {
 		var c chunk
 		select {
 		case c, ok = <-chunks:
@@ -186,6 +201,7 @@ func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Che
 			break
 		}
 		batch.Events, batch.To = append(batch.Events, c.events...), c.to
+		rows += c.rows
 	}
 	return batch, true, nil
 }

@@ -80,7 +80,7 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tier := memory.New([]book.Kind{book.KindHeldDays})
-			at, err := projector.Player{Bound: c.bound, BatchEvents: 1}.Play(t.Context(), framesOf(t, 1, 3, 2, 4, 1), tier, eventlog.Checkpoint{})
+			at, err := projector.Player{Bound: c.bound, BatchRows: 1}.Play(t.Context(), framesOf(t, 1, 3, 2, 4, 1), tier, eventlog.Checkpoint{})
 			require.NoError(t, err)
 			require.Equal(t, c.sequence, at.Sequence)
 			require.Equal(t, c.want, positions(t, tier))

@@ -257,7 +257,7 @@ func race(ctx context.Context, tier projector.Tier, tp *tape) error {
 func (h Harness) player(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
 		tier := open()
-		player := projector.Player{BatchEvents: rapid.IntRange(1, 50).Draw(t, "batch")}
+		player := projector.Player{BatchRows: rapid.IntRange(1, 50).Draw(t, "batch")}
 		player.Bound.UntilSequence = uint64(rapid.IntRange(1, max(1, len(tp.events))).Draw(t, "until"))
 		at, err := player.Play(ctx, tp.after(eventlog.Checkpoint{}), tier, eventlog.Checkpoint{})
 		require.NoError(t, err)
