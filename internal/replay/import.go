@@ -14,7 +14,7 @@ import (
 )
 
 type importCommand struct {
-	Path    string `arg:"" help:"Cache folder of a strategy, or a file of events, one JSON a line."`
+	Path    string `arg:"" help:"Cache folder of a strategy, or a file of events: one JSON a line, or an export as CSV or Parquet."`
 	Account string `help:"Account that the folder belongs to (required for a folder)." placeholder:"ID"`
 	Broker  string `help:"Broker of an account that the log does not know yet; by default GM for a UUID, else QMT." enum:",QMT,GM,TDX" default:""`
 	Daily   string `help:"Folder of daily klines, <code>.csv each." type:"existingdir" placeholder:"DIR"`

@@ -1,13 +1,10 @@
 package replay
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"os"
@@ -42,7 +39,7 @@ func folderInputs(dir, account string, options silverquant.ImportOptions) inputs
 	}
 }
 
-// fileInputs reads a file of events, one JSON a line.
+// fileInputs reads a file of events in any format that readEventFile knows.
 func fileInputs(path string) inputs {
 	return func(yield func(input, error) bool) {
 		f, err := os.Open(path)
@@ -51,23 +48,22 @@ func fileInputs(path string) inputs {
 			return
 		}
 		defer f.Close()
-		reader := bufio.NewReaderSize(f, 1<<20)
-		for line := 1; ; line++ {
-			text, readErr := reader.ReadBytes('\n')
-			if text = bytes.TrimSpace(text); len(text) > 0 {
-				event, err := events.Decode(text)
-				if err != nil {
-					err = &silverquant.Reject{File: filepath.Base(path), Line: line, Reason: err.Error(), Text: string(text)}
-				}
-				if !yield(input{event, filepath.Base(path), line}, err) {
-					return
-				}
-			}
-			if errors.Is(readErr, io.EOF) {
+		texts, err := readEventFile(f)
+		if err != nil {
+			yield(input{}, fmt.Errorf("%s: %w", path, err))
+			return
+		}
+		name := filepath.Base(path)
+		for in, err := range texts {
+			if err != nil {
+				yield(input{}, fmt.Errorf("%s: %w", path, err))
 				return
 			}
-			if readErr != nil {
-				yield(input{}, fmt.Errorf("line %d: %w", line, readErr))
+			event, err := events.Decode(in.text)
+			if err != nil {
+				err = &silverquant.Reject{File: name, Line: in.line, Reason: err.Error(), Text: string(in.text)}
+			}
+			if !yield(input{event, name, in.line}, err) {
 				return
 			}
 		}
