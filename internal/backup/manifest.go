@@ -34,8 +34,8 @@ type Manifest struct {
 	Last   uint64    `json:"last_sequence"`
 	Chain  string    `json:"chain"`
 	Logged time.Time `json:"logged,omitzero"`
-	// Begun is when the set was begun. Time is when it was last found to hold
-	// all of the log; zero before the first run has ended.
+	// Begun is when the set was begun. Time is when the last run began that
+	// ended; zero before the first one has.
 	Begun time.Time `json:"begun"`
 	Time  time.Time `json:"time,omitzero"`
 	// Segments are in log order, without gaps.

@@ -62,7 +62,7 @@ func (r Rotation) Run(ctx context.Context, log *eventlog.Log, now time.Time) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := Take(ctx, log, filepath.Join(r.Dir, name), Options{Incremental: true})
+	result, err := Take(ctx, log, filepath.Join(r.Dir, name), Options{Incremental: true, Now: now})
 	if err != nil {
 		return result, err
 	}
@@ -91,7 +91,7 @@ func (r Rotation) current(sets []string, now time.Time) (string, error) {
 		return fresh, nil
 	}
 	newest := sets[len(sets)-1]
-	set, err := Open(filepath.Join(r.Dir, newest))
+	set, err := openWhole(filepath.Join(r.Dir, newest))
 	switch {
 	case errors.Is(err, ErrNone):
 		return newest, nil // a run was killed before its first manifest

@@ -23,9 +23,8 @@ type Set struct {
 	end      eventlog.Checkpoint
 }
 
-// Open reads the manifest and holds the files' sizes against it. It wraps
-// ErrNone when the folder holds no set, ErrDamaged when a file is missing or
-// has another size, and when the manifest is not what was written.
+// Open reads the manifest. It wraps ErrNone when the folder holds no set and
+// ErrDamaged when the manifest is not what was written.
 func Open(dir string) (*Set, error) {
 	m, err := readManifest(dir)
 	if err != nil {
@@ -35,19 +34,43 @@ func Open(dir string) (*Set, error) {
 	if s.end, err = m.Checkpoint(); err != nil {
 		return nil, fmt.Errorf("backup: open %s: %w", dir, damaged(ManifestFile, "%w", err))
 	}
-	for _, segment := range m.Segments {
-		stat, err := os.Stat(s.path(segment))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = damaged(segment.File, "the file with sequences %d to %d is missing", segment.First, segment.Last)
-		case err == nil && stat.Size() != segment.Bytes:
-			err = damaged(segment.File, "%d bytes, want %d; sequences from %d on are lost", stat.Size(), segment.Bytes, segment.First)
-		}
+	return s, nil
+}
+
+// openWhole is Open for those who go on with the set or rely on it: it also
+// looks whether all files are there, with their sizes.
+func openWhole(dir string) (*Set, error) {
+	s, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, segment := range s.manifest.Segments {
+		file, err := s.open(segment)
 		if err != nil {
 			return nil, fmt.Errorf("backup: open %s: %w", dir, err)
 		}
+		file.Close()
 	}
 	return s, nil
+}
+
+// open opens a segment's file.
+func (s *Set) open(segment Segment) (*os.File, error) {
+	file, err := os.Open(filepath.Join(s.dir, segment.File))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damaged(segment.File, "the file is missing; sequences from %d on are lost", segment.First)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stat, err := file.Stat()
+	if err == nil && stat.Size() != segment.Bytes {
+		err = damaged(segment.File, "%d bytes, want %d; sequences from %d on are lost", stat.Size(), segment.Bytes, segment.First)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // Dir is the set's folder.
@@ -109,7 +132,7 @@ func (s *Set) frames(ctx context.Context, segment Segment, after uint64, yield f
 	if err != nil {
 		return false, damaged(segment.File, "%w", err)
 	}
-	file, err := os.Open(s.path(segment))
+	file, err := s.open(segment)
 	if err != nil {
 		return false, err
 	}
@@ -155,8 +178,6 @@ func (s *Set) frames(ctx context.Context, segment Segment, after uint64, yield f
 	}
 	return true, nil
 }
-
-func (s *Set) path(segment Segment) string { return filepath.Join(s.dir, segment.File) }
 
 // contextReader ends with its context.
 type contextReader struct {

@@ -31,6 +31,8 @@ type Options struct {
 	Incremental bool
 	// SegmentBytes is how many bytes of payload end a segment; 0 is 64 MiB.
 	SegmentBytes int64
+	// Now is the time that the manifest gets; zero is the clock's.
+	Now time.Time
 	// Observe, when set, is told how many events were copied since it was last
 	// called.
 	Observe func(events int)
@@ -64,6 +66,10 @@ func take(ctx context.Context, log *eventlog.Log, dir string, options Options) (
 	if options.SegmentBytes <= 0 {
 		options.SegmentBytes = segmentBytes
 	}
+	if options.Now.IsZero() {
+		options.Now = time.Now()
+	}
+	options.Now = options.Now.UTC().Truncate(time.Microsecond)
 	// The log holds what concerns nobody else.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return result, err
@@ -108,7 +114,7 @@ func take(ctx context.Context, log *eventlog.Log, dir string, options Options) (
 	if err := w.copy(ctx, frames); err != nil {
 		return result, err
 	}
-	w.manifest.Time = now()
+	w.manifest.Time = w.options.Now
 	if err := w.commit(); err != nil {
 		return result, err
 	}
@@ -138,10 +144,10 @@ type segment struct {
 
 // open reads the set; fresh tells that there is none yet.
 func (w *writer) open() (fresh bool, err error) {
-	set, err := Open(w.dir)
+	set, err := openWhole(w.dir)
 	switch {
 	case errors.Is(err, ErrNone):
-		w.manifest = Manifest{Format: format, Chain: eventlog.Chain{}.String(), Begun: now(), Segments: []Segment{}}
+		w.manifest = Manifest{Format: format, Chain: eventlog.Chain{}.String(), Begun: w.options.Now, Segments: []Segment{}}
 		return true, nil
 	case err != nil:
 		return false, err
@@ -178,7 +184,7 @@ func (w *writer) copy(ctx context.Context, frames *eventlog.Reader) error {
 		if errors.Is(err, io.EOF) {
 			return w.finish()
 		}
-		if err != nil {
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		if err := w.add(frame); err != nil {
@@ -241,7 +247,7 @@ func (w *writer) finish() error {
 	if err := s.file.Close(); err != nil {
 		return err
 	}
-	s.File, s.After, s.Bytes, s.Time = segmentName(s.First, s.Last), s.chain.String(), stat.Size(), now()
+	s.File, s.After, s.Bytes, s.Time = segmentName(s.First, s.Last), s.chain.String(), stat.Size(), w.options.Now
 	s.SHA256 = hex.EncodeToString(s.sum.Sum(nil))
 	if err := os.Rename(filepath.Join(w.dir, segmentTemp), filepath.Join(w.dir, s.File)); err != nil {
 		return err
@@ -290,5 +296,3 @@ func writeSynced(path string, text []byte) error {
 	}
 	return errors.Join(err, f.Close())
 }
-
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

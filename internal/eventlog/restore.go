@@ -10,7 +10,7 @@ import (
 type Backup interface {
 	// Holds tells whether a frame of the backup holds the checkpoint's sequence
 	// and has its chain value.
-	Holds(at Checkpoint) (bool, error)
+	Holds(ctx context.Context, at Checkpoint) (bool, error)
 }
 
 // Restorer puts frames that were once on a log back behind the end of one: with
@@ -36,7 +36,7 @@ func NewRestorer(ctx context.Context, c WriterConfig, from Backup, target Checkp
 		if anchored.Sequence == 0 || anchored.Sequence > target.Sequence {
 			return false, nil
 		}
-		return from.Holds(anchored)
+		return from.Holds(ctx, anchored)
 	}
 	w, err := newWriter(ctx, c, owed)
 	if err != nil {

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // kept is a backup in memory.
 type kept []eventlog.Frame
 
-func (k kept) Holds(at eventlog.Checkpoint) (bool, error) {
+func (k kept) Holds(_ context.Context, at eventlog.Checkpoint) (bool, error) {
 	for _, f := range k {
 		if f.First <= at.Sequence && at.Sequence <= f.Last() {
 			return f.Chain == at.Chain, nil
