@@ -75,10 +75,10 @@ func (c exportCommand) Run(e *Env) error {
 	}
 	at, err := e.export(log, bound, filter, rows, &answer)
 	if err != nil {
-		return fmt.Errorf("export to %s: nothing was written: %w", c.Out, err)
+		return fmt.Errorf("export to %s: %w", c.Out, err)
 	}
 	if err := rows.close(); err != nil {
-		return fmt.Errorf("export to %s: nothing was written: %w", c.Out, err)
+		return fmt.Errorf("export to %s: %w", c.Out, err)
 	}
 	if answer.Bytes, answer.SHA256, err = file.commit(); err != nil {
 		return fmt.Errorf("export to %s: %w", c.Out, err)
@@ -99,12 +99,9 @@ func (e *Env) export(log *eventlog.Log, bound projector.Bound, filter *exportFil
 	if err != nil {
 		return at, fmt.Errorf("ask the log for its end: %w", err)
 	}
-	last := info.Last
-	if bound.UntilSequence > last {
-		return at, usage("--until-sequence %d lies beyond the log's end, %d", bound.UntilSequence, last)
-	}
-	if bound.UntilSequence > 0 {
-		last = bound.UntilSequence
+	last, err := endOf(bound, info.Last)
+	if err != nil {
+		return at, err
 	}
 	if filter.sinceSequence > last {
 		return at, usage("--since-sequence %d lies beyond the last event to be read, %d", filter.sinceSequence, last)
@@ -123,6 +120,18 @@ func (e *Env) export(log *eventlog.Log, bound projector.Bound, filter *exportFil
 		return at, err
 	}
 	return at, filter.unseen()
+}
+
+// endOf is the last sequence that a replay up to a bound reads, given the
+// log's.
+func endOf(bound projector.Bound, last uint64) (uint64, error) {
+	if bound.UntilSequence > last {
+		return 0, usage("--until-sequence %d lies beyond the log's end, %d", bound.UntilSequence, last)
+	}
+	if bound.UntilSequence > 0 {
+		last = bound.UntilSequence
+	}
+	return last, nil
 }
 
 func (c exportCommand) format() string {

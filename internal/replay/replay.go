@@ -32,6 +32,8 @@ type CLI struct {
 	Status   statusCommand   `cmd:"" help:"Show the log and how far each tier is."`
 	Import   importCommand   `cmd:"" help:"Import a strategy's cache folder, or a file of events (an export, too)."`
 	Export   exportCommand   `cmd:"" help:"Write events of the log to a file: NDJSON, CSV or Parquet."`
+	Diff     diffCommand     `cmd:"" help:"Show what changed between two moments."`
+	WhatIf   whatIfCommand   `cmd:"" help:"Show what would differ without some events, or with other active parameters."`
 	Snapshot snapshotCommand `cmd:"" help:"Write the state as of any moment into a strategy-ready folder."`
 	Rebuild  rebuildCommand  `cmd:"" help:"Build a tier anew beside the live one and swap it in."`
 	Verify   verifyCommand   `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
