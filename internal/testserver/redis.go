@@ -11,9 +11,15 @@ import (
 )
 
 // RedisOption changes how a private Redis is started.
-type RedisOption func(*redisConfig)
+type RedisOption interface{ redis(*redisConfig) }
+
+type redisOption func(*redisConfig)
+
+func (o redisOption) redis(c *redisConfig) { o(c) }
 
 type redisConfig struct {
+	settings
+
 	appendFsync string
 	extra       []string
 }
@@ -21,37 +27,37 @@ type redisConfig struct {
 // AOF turns the append-only file on with the given appendfsync policy:
 // "always", "everysec" or "no". Without it Redis keeps nothing on disk.
 func AOF(appendFsync string) RedisOption {
-	return func(c *redisConfig) { c.appendFsync = appendFsync }
+	return redisOption(func(c *redisConfig) { c.appendFsync = appendFsync })
 }
 
 // RedisArgs passes further arguments to redis-server, such as
 // "--requirepass", "secret".
 func RedisArgs(args ...string) RedisOption {
-	return func(c *redisConfig) { c.extra = append(c.extra, args...) }
+	return redisOption(func(c *redisConfig) { c.extra = append(c.extra, args...) })
 }
 
-// Redis starts a private Redis server.
+// Redis starts a private Redis server on one port.
 func Redis(t T, options ...RedisOption) *Server {
 	t.Helper()
 	logging.Disable() // dials until the server is ready are no news
 	var config redisConfig
 	for _, option := range options {
-		option(&config)
+		option.redis(&config)
 	}
-	return start(t, engine{
-		binary:  "redis-server",
-		install: "sudo apt-get install -y redis-server",
-		ports:   1,
-		args:    config.args,
-		url:     func(s *Server) string { return "redis://" + s.Addr() + "/0" },
-		ready:   redisReady,
+	return start(t, config.settings, engine{
+		name:  "redis-server",
+		find:  binary("redis-server", "sudo apt-get install -y redis-server"),
+		ports: 1,
+		args:  config.args,
+		url:   func(s *Server) string { return "redis://" + s.Addr() + "/0" },
+		ready: redisReady,
 	})
 }
 
 func (c redisConfig) args(s *Server) []string {
 	args := []string{
 		"--port", strconv.Itoa(s.ports[0]), "--bind", "127.0.0.1",
-		"--dir", s.dir, "--save", "", "--databases", "64",
+		"--dir", s.data, "--save", "", "--databases", "64",
 	}
 	if c.appendFsync == "" {
 		args = append(args, "--appendonly", "no")

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -30,7 +31,7 @@ type T interface {
 }
 
 const (
-	startTimeout = 20 * time.Second
+	startTimeout = time.Minute
 	pollInterval = 10 * time.Millisecond
 	// Ports are taken from below the range that systems hand out to outgoing
 	// connections: while a server is down for Restart nobody else gets its port.
@@ -38,50 +39,110 @@ const (
 	startAttempts           = 5
 )
 
+// errEnded is a process that ends before it is ready.
+var errEnded = errors.New("it ended at once")
+
 // engine is what differs between the kinds of servers.
 type engine struct {
-	// binary is looked up in PATH; install is the command that brings it.
-	binary, install string
+	name string
+	// find returns the program's path, or an error that says how to get it.
+	find func() (string, error)
 	// ports is how many the server listens on.
 	ports int
-	args  func(s *Server) []string
-	url   func(s *Server) string
+	// prepare, if any, is called before each start. It runs where the server
+	// will: only there its disk can be seen.
+	prepare func(s *Server) error
+	args    func(s *Server) []string
+	url     func(s *Server) string
 	// ready returns nil once the server answers as it should.
 	ready func(ctx context.Context, s *Server) error
+	// stopsByStdin: the end of its input asks it to shut down, not SIGTERM.
+	stopsByStdin bool
+}
+
+// binary finds a program that a package manager installs.
+func binary(name, install string) func() (string, error) {
+	return func() (string, error) {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			// Where Debian has servers, and not in everybody's PATH.
+			path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s is not installed; install it with: %s", name, install)
+		}
+		return path, nil
+	}
 }
 
 // Server is one running server. Methods fail the test on errors and are for
 // one goroutine at a time.
 type Server struct {
-	t      T
-	engine engine
-	path   string
-	dir    string
-	ports  []int
+	t        T
+	engine   engine
+	settings settings
+	path     string
+	// dir has the log and what else is not data; data may be a disk of its own
+	// that only the thread sees.
+	dir, data string
+	ports     []int
+	thread    thread
 
 	process *exec.Cmd
+	stdin   io.Closer
 	exited  chan struct{}
 	paused  bool
 }
 
 // start runs a server of the engine's kind and waits until it is ready.
-func start(t T, e engine) *Server {
+func start(t T, settings settings, e engine) *Server {
 	t.Helper()
-	path, err := exec.LookPath(e.binary)
+	path, err := e.find()
 	if err != nil {
-		t.Fatalf("%s is not installed; install it with: %s", e.binary, e.install)
+		t.Fatalf("%v", err)
 	}
-	s := &Server{t: t, engine: e, path: path, dir: t.TempDir()}
+	s := &Server{t: t, engine: e, settings: settings, path: path, thread: shared()}
+	if err := s.makeFolders(); err != nil {
+		t.Fatalf("%s: make its folders: %v", e.name, err)
+	}
 	t.Cleanup(s.Kill)
 	for range startAttempts {
 		// Between choosing a port and listening on it someone else may take it.
-		s.ports = freePorts(t, e.ports)
+		s.ports = settings.choosePorts(t, e.ports)
 		if err = s.launch(); err == nil {
 			return s
 		}
+		if !errors.Is(err, errEnded) {
+			break
+		}
 	}
-	t.Fatalf("%s does not start: %v", e.binary, err)
+	t.Fatalf("%s does not start: %v", e.name, err)
 	return nil
+}
+
+func (s *Server) makeFolders() error {
+	dir := s.settings.folder
+	if dir == "" {
+		dir = s.t.TempDir()
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
+		return err
+	}
+	// Servers tell their folder without links: ready checks compare it.
+	if s.dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
+	}
+	s.data = filepath.Join(s.dir, "data")
+	if s.settings.quota == 0 {
+		return nil
+	}
+	s.thread = newThread()
+	s.t.Cleanup(s.thread.end)
+	return s.thread.mount(s.data, s.settings.quota)
 }
 
 // URL is where clients find the server.
@@ -99,11 +160,15 @@ func (s *Server) Kill() {
 	s.end(s.killProcess)
 }
 
-// Stop lets the server shut down in order (SIGTERM).
+// Stop lets the server shut down in order. A server that is down stays down.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.Resume()
-	s.end(s.terminateProcess)
+	if s.engine.stopsByStdin {
+		s.end(func() error { return s.stdin.Close() })
+	} else {
+		s.end(s.terminateProcess)
+	}
 }
 
 // Restart starts the server again on the same data and the same ports; one
@@ -112,7 +177,7 @@ func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
 	if err := s.launch(); err != nil {
-		s.t.Fatalf("%s does not start again: %v", s.engine.binary, err)
+		s.t.Fatalf("%s does not start again: %v", s.engine.name, err)
 	}
 }
 
@@ -120,7 +185,7 @@ func (s *Server) Restart() {
 func (s *Server) Pause() {
 	s.t.Helper()
 	if err := s.suspendProcess(); err != nil {
-		s.t.Fatalf("pause %s: %v", s.engine.binary, err)
+		s.t.Fatalf("pause %s: %v", s.engine.name, err)
 	}
 	s.paused = true
 }
@@ -132,7 +197,7 @@ func (s *Server) Resume() {
 		return
 	}
 	if err := s.continueProcess(); err != nil {
-		s.t.Fatalf("resume %s: %v", s.engine.binary, err)
+		s.t.Fatalf("resume %s: %v", s.engine.name, err)
 	}
 	s.paused = false
 }
@@ -143,12 +208,12 @@ func (s *Server) end(signal func() error) {
 		return
 	}
 	if err := signal(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		s.t.Fatalf("end %s: %v", s.engine.binary, err)
+		s.t.Fatalf("end %s: %v", s.engine.name, err)
 	}
 	select {
 	case <-s.exited:
 	case <-time.After(startTimeout):
-		s.t.Fatalf("%s does not end within %s", s.engine.binary, startTimeout)
+		s.t.Fatalf("%s does not end within %s", s.engine.name, startTimeout)
 	}
 	s.process, s.paused = nil, false
 }
@@ -165,7 +230,21 @@ func (s *Server) launch() error {
 	defer logFile.Close()
 	cmd := exec.CommandContext(context.Background(), s.path, s.engine.args(s)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, logFile, logFile
-	if err := startBound(cmd); err != nil {
+	bind(cmd)
+	if s.engine.stopsByStdin {
+		if s.stdin, err = cmd.StdinPipe(); err != nil {
+			return err
+		}
+	}
+	err = s.thread.do(func() error {
+		if s.engine.prepare != nil {
+			if err := s.engine.prepare(s); err != nil {
+				return fmt.Errorf("prepare its data: %w", err)
+			}
+		}
+		return cmd.Start()
+	})
+	if err != nil {
 		return err
 	}
 	exited := make(chan struct{})
@@ -188,7 +267,7 @@ func (s *Server) launch() error {
 		case <-ticker.C:
 		case <-exited:
 			s.process = nil
-			return fmt.Errorf("it ended at once; its log: %s", logTail(logPath))
+			return fmt.Errorf("%w; its log: %s", errEnded, logTail(logPath))
 		case <-ctx.Done():
 			s.Kill()
 			return fmt.Errorf("not ready within %s (%w); its log: %s", startTimeout, err, logTail(logPath))

@@ -1,0 +1,85 @@
+package testserver
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/stretchr/testify/require"
+)
+
+func mariaDBClient(t *testing.T, s *Server) *sql.DB {
+	t.Helper()
+	config, err := mysql.ParseDSN(s.URL())
+	require.NoError(t, err)
+	config.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	require.NoError(t, err)
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func exec1(t *testing.T, db *sql.DB, statement string, args ...any) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), statement, args...)
+	require.NoError(t, err)
+}
+
+func TestMariaDBKeepsCommitsThroughKills(t *testing.T) {
+	s := MariaDB(t)
+	db := mariaDBClient(t, s)
+	exec1(t, db, "CREATE TABLE kept (n INT PRIMARY KEY) ENGINE=InnoDB")
+	for n := range 3 {
+		exec1(t, db, "INSERT INTO kept VALUES (?)", n)
+		s.Kill()
+		require.Error(t, db.PingContext(t.Context()))
+		s.Restart()
+	}
+	s.Stop()
+	s.Restart()
+	var count int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM kept").Scan(&count))
+	require.Equal(t, 3, count)
+}
+
+func TestMariaDBArgumentsWin(t *testing.T) {
+	db := mariaDBClient(t, MariaDB(t, MariaDBArgs("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M")))
+	var flush, pool int
+	require.NoError(t, db.QueryRowContext(t.Context(),
+		"SELECT @@innodb_flush_log_at_trx_commit, @@innodb_buffer_pool_size").Scan(&flush, &pool))
+	require.Equal(t, []int{0, 32 << 20}, []int{flush, pool})
+}
+
+func TestAnotherMariaDBOnThePortIsNotOurs(t *testing.T) {
+	a, b := MariaDB(t), MariaDB(t)
+	b.ports = a.ports
+	require.ErrorContains(t, mariaDBReady(t.Context(), b), "another server answers")
+}
+
+func TestMariaDBOnAFullDisk(t *testing.T) {
+	s := MariaDB(t, Quota(256<<20))
+	db := mariaDBClient(t, s)
+	exec1(t, db, "CREATE TABLE kept (n INT PRIMARY KEY AUTO_INCREMENT, v LONGBLOB) ENGINE=InnoDB")
+	exec1(t, db, "INSERT INTO kept (v) VALUES (REPEAT('a', 1000))")
+	s.FillDisk()
+	fill := func(ctx context.Context) error {
+		_, err := db.ExecContext(ctx, "INSERT INTO kept (v) VALUES (REPEAT('b', 1000000))")
+		return err
+	}
+	var err error
+	for i := 0; i < 1000 && err == nil; i++ {
+		err = fill(t.Context())
+	}
+	var told *mysql.MySQLError
+	require.True(t, errors.As(err, &told), "the server tells it: %v", err)
+	require.Equal(t, uint16(1114), told.Number, told) // the table is full
+	s.FreeDisk()
+	require.NoError(t, fill(t.Context()))
+	s.Restart()
+	var kept int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM kept WHERE v = REPEAT('a', 1000)").Scan(&kept))
+	require.Equal(t, 1, kept)
+}
