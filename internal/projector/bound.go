@@ -1,7 +1,10 @@
 package projector
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
@@ -40,6 +43,13 @@ func (b Bound) admits(e *events.Event) admission {
 	return admit
 }
 
+// Includes reports whether the bound lets an event pass.
+func (b Bound) Includes(e *events.Event) bool { return b.admits(e) == admit }
+
+// IsPrefix reports whether what passes is a prefix of the log, so that a tier
+// bounded so can go on from there.
+func (b Bound) IsPrefix() bool { return b.UntilTime.IsZero() }
+
 // reached tells that no event after the given sequence can be admitted.
 func (b Bound) reached(sequence uint64) bool {
 	return b.UntilSequence > 0 && sequence >= b.UntilSequence
@@ -58,4 +68,33 @@ func (b Bound) String() string {
 		return "until time " + b.UntilTime.Format(time.RFC3339Nano)
 	}
 	return "everything"
+}
+
+// ParseBound reads what String wrote; "" is the zero Bound.
+func ParseBound(text string) (Bound, error) {
+	var b Bound
+	var err error
+	switch kind, value := cutLast(text); kind {
+	case "", "everything":
+	case "until sequence":
+		b.UntilSequence, err = strconv.ParseUint(value, 10, 64)
+	case "until logged":
+		b.UntilLogged, err = time.Parse(time.RFC3339Nano, value)
+	case "until time":
+		b.UntilTime, err = time.Parse(time.RFC3339Nano, value)
+	default:
+		err = errors.New("unknown kind of bound")
+	}
+	if err != nil {
+		return Bound{}, fmt.Errorf("bound %q: %w: %w", text, err, ErrRefused)
+	}
+	return b, nil
+}
+
+func cutLast(text string) (kind, value string) {
+	i := strings.LastIndexByte(text, ' ')
+	if i < 0 {
+		return text, ""
+	}
+	return text[:i], text[i+1:]
 }

@@ -71,6 +71,8 @@ type Shadow interface {
 	// the live tier meets ErrConflict and goes on from the new checkpoint. What
 	// was live is kept as the previous contents; what was previous is dropped.
 	Promote(ctx context.Context, hold Hold) error
+	// Hold is the hold that lies on these contents: only previous ones have one.
+	Hold(ctx context.Context) (Hold, error)
 	// Discard removes the shadow. Discarding a promoted shadow does nothing.
 	Discard(ctx context.Context) error
 }

@@ -37,10 +37,7 @@ func (auditCommand) Run(e *Env) error {
 	if err := e.askIngest(); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	for _, name := range tierNames {
-		if !e.CLI.configured(name) {
-			continue
-		}
+	for _, name := range e.CLI.configured() {
 		if err := e.auditAnchor(log, name); err != nil {
 			return fmt.Errorf("audit: checkpoint of tier %s: %w", name, err)
 		}
@@ -73,7 +70,7 @@ func (e *Env) walk(log *eventlog.Log, answer *auditAnswer) error {
 		}
 		answer.Events, answer.Chain = frame.Last(), frame.Chain.String()
 		answer.Frames++
-		_ = bar.Add(frame.Count) // a bar that cannot be drawn stops nothing
+		bar.add(int64(frame.Count))
 	}
 }
 

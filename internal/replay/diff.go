@@ -138,7 +138,7 @@ func parseDiffMoment(text string, last uint64) (moment, error) {
 		return moment{}, usage("--at %q is no moment: %s", text, momentForms)
 	}
 	if sequence > last {
-		return moment{}, usage("--at %d lies beyond the log's end, %d (a time is written time:%s)", sequence, last, text)
+		return moment{}, usage("--at %d lies beyond the log's end, %d (a day is written time:2025-06-30)", sequence, last)
 	}
 	return moment{projector.Bound{UntilSequence: sequence}, sequence == 0}, nil
 }
@@ -196,7 +196,7 @@ func (e *Env) playUntil(log *eventlog.Log, tier projector.Tier, bound projector.
 	defer frames.Close()
 	bar := e.progress("replaying into "+tier.Name(), int64(last-from.Sequence))
 	defer bar.Close()
-	player := projector.Player{Bound: bound, Observe: &barObserver{bar: bar}}
+	player := projector.Player{Bound: bound, Observe: bar}
 	return player.Play(e.Context, shortened{frames, last}, tier, from)
 }
 

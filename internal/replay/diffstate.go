@@ -95,6 +95,9 @@ func entitiesOf(b *book.Book) ([]entity, error) {
 		if err != nil {
 			return fmt.Errorf("row %s of %s: %w", row.Key, row.Kind, err)
 		}
+		fields = slices.DeleteFunc(fields, func(m member) bool {
+			return m.name == "account_id" || m.name == "strategy_code" || m.name == "username" // they are the key
+		})
 		one := entity{kind: string(row.Kind), key: row.Key, fields: fields}
 		switch row.Kind {
 		case book.KindAccount:

@@ -224,10 +224,10 @@ func writeEvents(w io.Writer, counts []eventCount, title string) {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, c := range counts {
 		if c.Count == 0 {
-			fmt.Fprintf(table, "%s\t0\t(as many, but others)\n", c.Type)
+			fmt.Fprintf(table, "%s\t0 (as many, but others)\n", c.Type)
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%+d\t\n", c.Type, c.Count)
+		fmt.Fprintf(table, "%s\t%+d\n", c.Type, c.Count)
 	}
 	table.Flush()
 }

@@ -115,7 +115,7 @@ func (e *Env) export(log *eventlog.Log, bound projector.Bound, filter *exportFil
 	defer bar.Close()
 	tape := &tape{frames: frames}
 	sink := &exportTier{Tier: memory.New(nil), tape: tape, filter: filter, rows: rows, answer: answer}
-	player := projector.Player{Bound: bound, Observe: &barObserver{bar: bar}}
+	player := projector.Player{Bound: bound, Observe: bar}
 	if at, err = player.Play(e.Context, tape, sink, at); err != nil {
 		return at, err
 	}

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/schollz/progressbar/v3"
-
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 )
@@ -101,7 +99,7 @@ type importRun struct {
 	answer    importAnswer
 	rejects   rejectsFile
 	publisher *events.Publisher
-	bar       *progressbar.ProgressBar
+	bar       *progress
 	batch     []input
 }
 
@@ -165,7 +163,7 @@ func (r *importRun) send() error {
 		}
 		r.answer.Sequence = max(r.answer.Sequence, receipt.Sequence)
 	}
-	_ = r.bar.Add(len(r.batch)) // a bar that cannot be drawn stops nothing
+	r.bar.add(int64(len(r.batch)))
 	r.batch = r.batch[:0]
 	return nil
 }

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -9,9 +10,14 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
+
+// replayRows is how many rows a batch of a replay aims at: large ones cost a
+// tier least, and nobody waits for the first.
+const replayRows = 20_000
 
 // play brings a tier from its checkpoint to the bound, or to the log's end as
 // it is now.
@@ -38,29 +44,68 @@ func (e *Env) play(ctx context.Context, log *eventlog.Log, tier projector.Tier, 
 	}
 	progress := e.progress("replaying into "+tier.Name(), int64(last-min(last, from.Sequence)))
 	defer progress.Close()
-	player := projector.Player{Bound: bound, Observe: &barObserver{bar: progress}}
+	player := projector.Player{Bound: bound, BatchRows: replayRows, Observe: progress}
 	return player.Play(ctx, frames, tier, from)
 }
 
-type barObserver struct {
-	bar *progressbar.ProgressBar
+// playOnly folds the log up to a sequence, of it only the events that pass.
+func (e *Env) playOnly(log *eventlog.Log, tier projector.Tier, until uint64, only func(*events.Event) bool) (eventlog.Checkpoint, error) {
+	frames, err := log.Read(e.Context, eventlog.Checkpoint{}, eventlog.ReadOptions{})
+	if err != nil {
+		return eventlog.Checkpoint{}, fmt.Errorf("read log: %w", err)
+	}
+	defer frames.Close()
+	bar := e.progress("folding the log", int64(until))
+	defer bar.Close()
+	player := projector.Player{Bound: projector.Bound{UntilSequence: until}, Only: only, Observe: bar}
+	return player.Play(e.Context, frames, tier, eventlog.Checkpoint{})
 }
 
-func (o *barObserver) Waiting(uint64, time.Time) {}
-
-func (o *barObserver) Applied(b projector.Batch, _ time.Duration) {
-	_ = o.bar.Add64(int64(b.To.Sequence - b.From.Sequence)) // a bar that cannot be drawn stops nothing
+// progress tells how far a long work is: as a bar with rate and time left on a
+// terminal, as lines of JSON with --json, not at all elsewhere.
+type progress struct {
+	*progressbar.ProgressBar
+	what  string
+	lines *json.Encoder
+	told  time.Time
 }
 
-// progress is a bar with rate and time left on a terminal, nothing elsewhere.
-func (e *Env) progress(what string, total int64) *progressbar.ProgressBar {
+// progressLine is what --json prints on the way, at most once a second.
+type progressLine struct {
+	Progress    string  `json:"progress"`
+	Done        int64   `json:"done"`
+	Total       int64   `json:"total"`
+	PerSecond   float64 `json:"per_second"`
+	SecondsLeft float64 `json:"seconds_left"`
+}
+
+// add moves the progress on. One that cannot be shown stops nothing.
+func (p *progress) add(n int64) {
+	_ = p.Add64(n)
+	if p.lines == nil || time.Since(p.told) < time.Second {
+		return
+	}
+	p.told = time.Now()
+	state := p.State()
+	_ = p.lines.Encode(progressLine{p.what, state.CurrentNum, state.Max, state.KBsPerSecond * 1024, state.SecondsLeft})
+}
+
+// Waiting implements projector.Observer.
+func (p *progress) Waiting(uint64, time.Time) {}
+
+// Applied implements projector.Observer.
+func (p *progress) Applied(b projector.Batch, _ time.Duration) {
+	p.add(int64(b.To.Sequence - b.From.Sequence))
+}
+
+func (e *Env) progress(what string, total int64) *progress {
 	out := io.Discard
 	if f, ok := e.Err.(*os.File); ok && !e.CLI.JSON {
 		if stat, err := f.Stat(); err == nil && stat.Mode()&os.ModeCharDevice != 0 {
 			out = e.Err
 		}
 	}
-	return progressbar.NewOptions64(total,
+	p := &progress{what: what, told: time.Now(), ProgressBar: progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(out),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(),
@@ -69,5 +114,9 @@ func (e *Env) progress(what string, total int64) *progressbar.ProgressBar {
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
-	)
+	)}
+	if e.CLI.JSON {
+		p.lines = json.NewEncoder(e.Out)
+	}
+	return p
 }

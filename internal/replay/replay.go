@@ -22,12 +22,11 @@ import (
 // CLI is the command line of replay.
 type CLI struct {
 	settings.Common
-	NatsURL   string        `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
-	IngestURL string        `help:"ingest's HTTP address, for import." default:"http://127.0.0.1:8080" env:"TAPEDECK_INGEST_URL"`
-	RedisURL  string        `help:"Redis tier, e.g. redis://127.0.0.1:6379/0." env:"TAPEDECK_REDIS_URL"`
-	FileDir   string        `help:"Folder of the file tier." env:"TAPEDECK_FILE_DIR"`
-	JSON      bool          `name:"json" help:"Print one JSON object instead of text."`
-	Timeout   time.Duration `help:"How long to wait for an answer of the log or a tier." default:"10s"`
+	NatsURL   string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
+	IngestURL string `help:"ingest's HTTP address, for import." default:"http://127.0.0.1:8080" env:"TAPEDECK_INGEST_URL"`
+	tierFlags
+	JSON    bool          `name:"json" help:"Print one JSON object instead of text."`
+	Timeout time.Duration `help:"How long to wait for an answer of the log or a tier." default:"10s"`
 
 	Status   statusCommand   `cmd:"" help:"Show the log and how far each tier is."`
 	Import   importCommand   `cmd:"" help:"Import a strategy's cache folder, or a file of events (an export, too)."`
@@ -36,6 +35,10 @@ type CLI struct {
 	WhatIf   whatIfCommand   `cmd:"" help:"Show what would differ without some events, or with other active parameters."`
 	Snapshot snapshotCommand `cmd:"" help:"Write the state as of any moment into a strategy-ready folder."`
 	Rebuild  rebuildCommand  `cmd:"" help:"Build a tier anew beside the live one and swap it in."`
+	Rollback rollbackCommand `cmd:"" help:"Take a tier back to a moment and hold it there."`
+	Resume   resumeCommand   `cmd:"" help:"Let a held tier go on."`
+	Cut      cutCommand      `cmd:"" help:"Prove that all tiers equal the log at one and the same sequence."`
+	Health   healthCommand   `cmd:"" help:"Tell every component's state, also by the exit code."`
 	Verify   verifyCommand   `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
 	Audit    auditCommand    `cmd:"" help:"Walk the whole log, prove chain and contiguity, and every tier's anchor in it."`
 }

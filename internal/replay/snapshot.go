@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -85,11 +84,4 @@ func requireEmpty(dir string) error {
 		return usage("--out %s is not empty: name a new folder", dir)
 	}
 	return nil
-}
-
-// discard drops a shadow after a failure, also when the failure was Ctrl-C.
-func discard(e *Env, shadow projector.Shadow, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.Context), e.CLI.Timeout)
-	defer cancel()
-	return errors.Join(err, shadow.Discard(ctx))
 }

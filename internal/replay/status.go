@@ -27,6 +27,8 @@ type logStatus struct {
 
 type tierStatus struct {
 	Tier string `json:"tier"`
+	// Held says why the tier is held, if it is.
+	Held string `json:"held,omitempty"`
 	// The position is nil when the tier cannot be asked: not knowing is not
 	// being up to date.
 	*tierPosition
@@ -52,10 +54,7 @@ func (statusCommand) Run(e *Env) error {
 	}
 	answer := statusAnswer{Log: logStatus{info.First, info.Last, info.Bytes, info.Chain.String()}, Tiers: []tierStatus{}}
 	var failed []error
-	for _, name := range tierNames {
-		if !e.CLI.configured(name) {
-			continue
-		}
+	for _, name := range e.CLI.configured() {
 		status, err := e.tierStatus(log, info, name)
 		if err != nil {
 			status.Error = err.Error()
@@ -83,6 +82,13 @@ func (e *Env) tierStatus(log *eventlog.Log, info eventlog.Info, name string) (ti
 		return status, err
 	}
 	status.tierPosition = &tierPosition{Checkpoint: at.Sequence}
+	hold, err := tier.Hold(ctx)
+	if err != nil {
+		return status, err
+	}
+	if hold.Stops(hold.Until+1, time.Now()) {
+		status.Held = hold.Reason
+	}
 	if at.Sequence >= info.Last {
 		return status, proveAnchor(ctx, log, at)
 	}
@@ -113,7 +119,7 @@ func proveAnchor(ctx context.Context, log *eventlog.Log, at eventlog.Checkpoint)
 func (a statusAnswer) text(w io.Writer) {
 	fmt.Fprintf(w, "log: events %d to %d, %.1f MB, chain %.12s…\n\n", a.Log.FirstSequence, a.Log.LastSequence, float64(a.Log.Bytes)/1e6, a.Log.Chain)
 	if len(a.Tiers) == 0 {
-		fmt.Fprintln(w, "no tier is configured (TAPEDECK_REDIS_URL, TAPEDECK_FILE_DIR)")
+		fmt.Fprintln(w, "no tier is configured (TAPEDECK_REDIS_URL, TAPEDECK_MYSQL_DSN, TAPEDECK_CLICKHOUSE_DSN, TAPEDECK_FILE_DIR)")
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
@@ -126,6 +132,9 @@ func (a statusAnswer) text(w io.Writer) {
 		state := "ok"
 		if t.LagEvents > 0 {
 			state = "behind"
+		}
+		if t.Held != "" {
+			state = "held: " + t.Held
 		}
 		if t.Error != "" {
 			state = t.Error

@@ -10,56 +10,116 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
 
-// tierNames are the tiers that replay knows, in the order it shows them.
-var tierNames = []string{"redis", "file"}
-
-// configured tells whether a tier was named by flag or environment. No server
-// is used that was not named.
-func (c *CLI) configured(name string) bool {
-	switch name {
-	case "redis":
-		return c.RedisURL != ""
-	case "file":
-		return c.FileDir != ""
-	}
-	return false
+// tierFlags name the tiers. No server is used that was not named.
+type tierFlags struct {
+	RedisURL      string `help:"Redis tier, e.g. redis://127.0.0.1:6379/0." env:"TAPEDECK_REDIS_URL"`
+	MysqlDSN      string `name:"mysql-dsn" help:"MySQL tier, e.g. user:password@tcp(127.0.0.1:3306)/tapedeck." env:"TAPEDECK_MYSQL_DSN"`
+	ClickhouseDSN string `name:"clickhouse-dsn" help:"ClickHouse tier, e.g. clickhouse://user:password@127.0.0.1:9000/tapedeck." env:"TAPEDECK_CLICKHOUSE_DSN"`
+	FileDir       string `help:"Folder of the file tier." env:"TAPEDECK_FILE_DIR"`
 }
 
-// setting is what names a tier.
-var setting = map[string]string{
-	"redis": "--redis-url or TAPEDECK_REDIS_URL",
-	"file":  "--file-dir or TAPEDECK_FILE_DIR",
+// tierKind is one kind of tier that replay can open.
+type tierKind struct {
+	name string
+	// setting is what names it, for messages.
+	setting string
+	// place is where it is, "" when it was not named.
+	place func(f tierFlags) string
+	open  func(ctx context.Context, place string) (projector.Live, error)
+}
+
+// tierKinds are all, in the order replay shows them.
+var tierKinds = []tierKind{
+	{
+		"redis", "--redis-url or TAPEDECK_REDIS_URL",
+		func(f tierFlags) string { return f.RedisURL },
+		func(ctx context.Context, url string) (projector.Live, error) {
+			return redis.Open(ctx, redis.Options{URL: url})
+		},
+	},
+	{
+		"file", "--file-dir or TAPEDECK_FILE_DIR",
+		func(f tierFlags) string { return f.FileDir },
+		func(_ context.Context, dir string) (projector.Live, error) {
+			return file.Open(dir, file.Options{Inspect: true})
+		},
+	},
+}
+
+func kindNamed(name string) (tierKind, bool) {
+	for _, kind := range tierKinds {
+		if kind.name == name {
+			return kind, true
+		}
+	}
+	return tierKind{}, false
+}
+
+// configured are the names of the tiers that flags or environment name.
+func (f tierFlags) configured() []string {
+	var names []string
+	for _, kind := range tierKinds {
+		if kind.place(f) != "" {
+			names = append(names, kind.name)
+		}
+	}
+	return names
 }
 
 // selectTiers turns a --tier value into names; "all" is every configured one.
-func (c *CLI) selectTiers(value string) ([]string, error) {
-	if value != "all" {
-		if !c.configured(value) {
-			return nil, usage("tier %s is not configured: set %s", value, setting[value])
+func (f tierFlags) selectTiers(value string) ([]string, error) {
+	if value == "all" {
+		names := f.configured()
+		if len(names) == 0 {
+			settings := make([]string, 0, len(tierKinds))
+			for _, kind := range tierKinds {
+				settings = append(settings, kind.setting)
+			}
+			return nil, usage("no tier is configured: set %s", strings.Join(settings, ", "))
 		}
-		return []string{value}, nil
+		return names, nil
 	}
-	var names []string
-	for _, name := range tierNames {
-		if c.configured(name) {
-			names = append(names, name)
-		}
+	kind, ok := kindNamed(value)
+	if !ok {
+		return nil, usage("--tier %s: there is no such tier", value)
 	}
-	if len(names) == 0 {
-		return nil, usage("no tier is configured: set %s", strings.Join([]string{setting["redis"], setting["file"]}, ", "))
+	if kind.place(f) == "" {
+		return nil, usage("tier %s is not configured: set %s", value, kind.setting)
 	}
-	return names, nil
+	return []string{value}, nil
 }
 
 // openTier opens a configured tier.
-func (e *Env) openTier(name string) (projector.Live, error) {
+func (e *Env) openTier(name string) (projector.Steered, error) {
+	kind, ok := kindNamed(name)
+	if !ok {
+		return nil, fmt.Errorf("unknown tier %q", name)
+	}
 	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
 	defer cancel()
-	switch name {
-	case "redis":
-		return redis.Open(ctx, redis.Options{URL: e.CLI.RedisURL})
-	case "file":
-		return file.Open(e.CLI.FileDir, file.Options{Inspect: true})
+	tier, err := kind.open(ctx, kind.place(e.CLI.tierFlags))
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("unknown tier %q", name)
+	return tier.(projector.Steered), nil
+}
+
+// eachTier runs do for every selected tier in turn, opened.
+func (e *Env) eachTier(selected string, do func(tier projector.Steered) error) error {
+	names, err := e.CLI.selectTiers(selected)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		tier, err := e.openTier(name)
+		if err != nil {
+			return fmt.Errorf("open tier %s: %w", name, err)
+		}
+		err = do(tier)
+		tier.Close()
+		if err != nil {
+			return fmt.Errorf("tier %s: %w", name, err)
+		}
+	}
+	return nil
 }

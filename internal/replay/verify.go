@@ -1,63 +1,78 @@
 package replay
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
 
+	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/proof"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
 )
 
 type verifyCommand struct {
-	Tier string `help:"Tier to verify: redis, file or all." enum:"redis,file,all" default:"all"`
+	Tier   string `help:"Tier to verify: redis, mysql, clickhouse, file or all." enum:"redis,mysql,clickhouse,file,all" default:"all"`
+	Repair bool   `help:"Rewrite the rows that differ, and no others, as the log says."`
+	proofFlags
+}
+
+// proofFlags bound what a proof takes.
+type proofFlags struct {
+	Memory int64 `help:"Megabytes of memory for the fold; with less the log is read several times." default:"1024" placeholder:"MB"`
 }
 
 type verifyAnswer struct {
-	Tier        string       `json:"tier"`
-	Sequence    uint64       `json:"sequence"`
-	Rows        int          `json:"rows"`
-	Equal       bool         `json:"equal"`
-	Differences []difference `json:"differences"`
+	Tier     string `json:"tier"`
+	Sequence uint64 `json:"sequence"`
+	Chain    string `json:"chain"`
+	Rows     int    `json:"rows"`
+	// Digest is over the rows that the tier holds.
+	Digest string `json:"digest"`
+	Equal  bool   `json:"equal"`
+	// Bound is set when the tier is held with only some of the events.
+	Bound       string             `json:"bound,omitempty"`
+	Differences []proof.Difference `json:"differences"`
+	// More counts differences beyond those listed.
+	More     int `json:"more_differences,omitempty"`
+	Repaired int `json:"repaired,omitempty"`
 }
 
-// difference is one row that a tier holds otherwise than the fold; nil is "no
-// such row".
-type difference struct {
-	Kind     book.Kind `json:"kind"`
-	Key      string    `json:"key"`
-	Expected *string   `json:"expected"`
-	Found    *string   `json:"found"`
-}
+const (
+	// maxDifferences is how many a proof lists and repairs: a tier with more is
+	// rebuilt sooner than repaired.
+	maxDifferences = 100_000
+	// maxPrinted is how many are printed for people.
+	maxPrinted = 100
+)
 
 // Run implements the command.
 func (c verifyCommand) Run(e *Env) error {
-	names, err := e.CLI.selectTiers(c.Tier)
-	if err != nil {
-		return err
-	}
 	log, err := e.openLog()
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	equal := true
-	for _, name := range names {
-		tier, err := e.openTier(name)
+	err = e.eachTier(c.Tier, func(tier projector.Steered) error {
+		answer, err := e.verify(log, tier, c.proofFlags)
 		if err != nil {
-			return fmt.Errorf("open tier %s: %w", name, err)
-		}
-		answer, err := e.verify(log, tier)
-		tier.Close()
-		if err != nil {
-			return fmt.Errorf("verify %s: %w", name, err)
-		}
-		equal = equal && answer.Equal
-		if err := e.print(answer, answer.text); err != nil {
 			return err
 		}
+		if c.Repair && !answer.Equal {
+			if answer, err = e.repair(log, tier, c.proofFlags, everyRow); err != nil {
+				return err
+			}
+		}
+		equal = equal && (answer.Equal || c.Repair && answer.Repaired == len(answer.Differences))
+		return e.print(answer, answer.text)
+	})
+	if err != nil {
+		return err
 	}
 	if !equal {
 		return ErrDifferences
@@ -65,92 +80,154 @@ func (c verifyCommand) Run(e *Env) error {
 	return nil
 }
 
-func (e *Env) verify(log *eventlog.Log, tier projector.Tier) (verifyAnswer, error) {
-	answer := verifyAnswer{Tier: tier.Name(), Differences: []difference{}}
-	var found []book.Row
-	at, err := tier.Dump(e.Context, collect(&found))
+// verify compares what a tier holds with the fold at its checkpoint; a tier
+// that is held with only some of the events, with the fold of those.
+func (e *Env) verify(log *eventlog.Log, tier projector.Steered, flags proofFlags) (verifyAnswer, error) {
+	hold, err := tier.Hold(e.Context)
+	if err != nil {
+		return verifyAnswer{}, fmt.Errorf("read hold: %w", err)
+	}
+	bound, err := projector.ParseBound(hold.Bound)
+	if err != nil {
+		return verifyAnswer{}, err
+	}
+	answer, err := e.prove(log, tier, bound, flags)
+	answer.Bound = hold.Bound
+	return answer, err
+}
+
+// prove compares what a tier holds with the fold of what the bound lets pass up
+// to the tier's checkpoint.
+func (e *Env) prove(log *eventlog.Log, tier projector.Tier, bound projector.Bound, flags proofFlags) (verifyAnswer, error) {
+	answer := verifyAnswer{Tier: tier.Name(), Differences: []proof.Difference{}}
+	dump, err := proof.Take(e.Context, tier)
 	if err != nil {
 		return answer, err
 	}
-	if err := proveAnchor(e.Context, log, at); err != nil {
+	defer dump.Close()
+	if err := e.compare(log, dump, tier.Kinds(), bound, flags, &answer); err != nil {
 		return answer, err
 	}
-	reference := memory.New(tier.Kinds())
-	if at.Sequence > 0 {
-		if _, err := e.play(e.Context, log, reference, projector.Bound{UntilSequence: at.Sequence}); err != nil {
+	answer.Sequence, answer.Chain, answer.Rows, answer.Digest = dump.At.Sequence, dump.At.Chain.String(), dump.Rows, dump.Digest()
+	answer.Equal = len(answer.Differences) == 0
+	return answer, e.explain(log, dump.At, bound, answer.Differences)
+}
+
+func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, bound projector.Bound, flags proofFlags, answer *verifyAnswer) error {
+	if err := proveAnchor(e.Context, log, dump.At); err != nil {
+		return err
+	}
+	info, err := log.Info(e.Context)
+	if err != nil {
+		return fmt.Errorf("ask the log for its end: %w", err)
+	}
+	fold := func(_ context.Context, only func(*events.Event) bool) (projector.Tier, error) {
+		reference := memory.New(kinds)
+		if dump.At.Sequence == 0 {
+			return reference, nil
+		}
+		_, err := e.playOnly(log, reference, dump.At.Sequence, func(event *events.Event) bool {
+			return bound.Includes(event) && only(event)
+		})
+		return reference, err
+	}
+	parts := proof.Parts(max(dump.Bytes, int64(info.Bytes)), max(flags.Memory, 1)<<20)
+	return dump.Compare(e.Context, kinds, parts, fold, func(d proof.Difference) error {
+		if len(answer.Differences) < maxDifferences {
+			answer.Differences = append(answer.Differences, d)
+		} else {
+			answer.More++
+		}
+		return nil
+	})
+}
+
+// explain finds the last event about each row.
+func (e *Env) explain(log *eventlog.Log, at eventlog.Checkpoint, bound projector.Bound, differences []proof.Difference) error {
+	if len(differences) == 0 || at.Sequence == 0 {
+		return nil
+	}
+	explainer := proof.NewExplainer(differences)
+	_, err := e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
+		if bound.Includes(event) {
+			explainer.See(event)
+		}
+		return false
+	})
+	return err
+}
+
+// rowFilter tells which rows a repair is about.
+type rowFilter func(d proof.Difference) bool
+
+func everyRow(proof.Difference) bool { return true }
+
+// repairAttempts bounds how often a barrier is set anew because the projector
+// was faster.
+const repairAttempts = 100
+
+// repair rewrites what differs, while the projector waits: what is compared is
+// what is repaired.
+func (e *Env) repair(log *eventlog.Log, tier projector.Steered, flags proofFlags, within rowFilter) (answer verifyAnswer, err error) {
+	for range repairAttempts {
+		var at eventlog.Checkpoint
+		if at, err = tier.Checkpoint(e.Context); err != nil {
+			return answer, err
+		}
+		err = e.behindBarrier(tier.Name(), at.Sequence, "repair", func() error {
+			if answer, err = e.verify(log, tier, flags); err != nil {
+				return err
+			}
+			if answer.More > 0 {
+				return usage("%d rows differ: rebuild the tier instead (replay rebuild --tier %s)", len(answer.Differences)+answer.More, tier.Name())
+			}
+			var changes []projector.Change
+			for _, d := range answer.Differences {
+				if within(d) {
+					changes = append(changes, d.Change())
+				}
+			}
+			answer.Repaired = len(changes)
+			if len(changes) == 0 {
+				return nil
+			}
+			return tier.Repair(e.Context, at, changes)
+		})
+		if !errors.Is(err, projector.ErrConflict) {
 			return answer, err
 		}
 	}
-	var expected []book.Row
-	if _, err := reference.Dump(e.Context, collect(&expected)); err != nil {
-		return answer, err
-	}
-	answer.Sequence, answer.Rows = at.Sequence, len(expected)
-	answer.Differences = compare(tier.Kinds(), expected, found)
-	answer.Equal = len(answer.Differences) == 0
-	return answer, nil
-}
-
-func collect(rows *[]book.Row) func(book.Row) error {
-	return func(r book.Row) error {
-		*rows = append(*rows, r)
-		return nil
-	}
-}
-
-// compare merges two dumps of the same order.
-func compare(kinds []book.Kind, expected, found []book.Row) []difference {
-	rank := make(map[book.Kind]int, len(kinds))
-	for i, kind := range kinds {
-		rank[kind] = i
-	}
-	order := func(a, b book.Row) int {
-		if d := rank[a.Kind] - rank[b.Kind]; d != 0 {
-			return d
-		}
-		switch {
-		case a.Key < b.Key:
-			return -1
-		case a.Key > b.Key:
-			return 1
-		}
-		return 0
-	}
-	differences := []difference{}
-	for len(expected) > 0 || len(found) > 0 {
-		switch {
-		case len(found) == 0 || len(expected) > 0 && order(expected[0], found[0]) < 0:
-			row := expected[0]
-			differences = append(differences, difference{row.Kind, row.Key, &row.Value, nil})
-			expected = expected[1:]
-		case len(expected) == 0 || order(expected[0], found[0]) > 0:
-			row := found[0]
-			differences = append(differences, difference{row.Kind, row.Key, nil, &row.Value})
-			found = found[1:]
-		default:
-			want, got := expected[0], found[0]
-			if want.Value != got.Value {
-				differences = append(differences, difference{want.Kind, want.Key, &want.Value, &got.Value})
-			}
-			expected, found = expected[1:], found[1:]
-		}
-	}
-	return differences
+	return answer, err
 }
 
 func (a verifyAnswer) text(w io.Writer) {
+	what := "the log"
+	if a.Bound != "" {
+		what = "the log " + a.Bound + ","
+	}
 	if a.Equal {
-		fmt.Fprintf(w, "%s equals the log at sequence %d: %d rows\n", a.Tier, a.Sequence, a.Rows)
+		fmt.Fprintf(w, "%s equals %s at sequence %d: %d rows, digest %.12s…\n", a.Tier, what, a.Sequence, a.Rows, a.Digest)
 		return
 	}
-	fmt.Fprintf(w, "%s differs from the log at sequence %d in %d of %d rows:\n", a.Tier, a.Sequence, len(a.Differences), a.Rows)
+	fmt.Fprintf(w, "%s differs from %s at sequence %d in %d rows (it holds %d):\n", a.Tier, what, a.Sequence, len(a.Differences)+a.More, a.Rows)
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "KIND\tKEY\tEXPECTED\tFOUND")
-	for _, d := range a.Differences {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", d.Kind, d.Key, orNone(d.Expected), orNone(d.Found))
+	fmt.Fprintln(table, "KIND\tKEY\tEXPECTED\tFOUND\tEVENT")
+	for _, d := range a.Differences[:min(len(a.Differences), maxPrinted)] {
+		event := "none"
+		if d.Sequence > 0 {
+			event = fmt.Sprint(d.Sequence)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", d.Kind, d.Key, orNone(d.Expected), orNone(d.Found), event)
 	}
 	table.Flush()
-	fmt.Fprintf(w, "mend it with: replay rebuild --tier %s\n", a.Tier)
+	if more := len(a.Differences) + a.More - maxPrinted; more > 0 {
+		fmt.Fprintf(w, "and %d more (--json lists up to %d)\n", more, maxDifferences)
+	}
+	if a.Repaired > 0 {
+		fmt.Fprintf(w, "repaired %d rows\n", a.Repaired)
+		return
+	}
+	fmt.Fprintf(w, "mend it with: replay verify --tier %s --repair\n", a.Tier)
 }
 
 func orNone(s *string) string {

@@ -45,10 +45,11 @@ type whatIfAnswer struct {
 	Orphans int           `json:"orphans"`
 	Listed  []orphanEvent `json:"orphans_listed"`
 	Equal   bool          `json:"equal"`
-	// Changes lead from the real state to the other, Trades are the other's
-	// minus the real ones.
-	Changes []change   `json:"changes"`
-	Trades  []tradeSum `json:"trades"`
+	// Changes lead from the real state to the other, Trades and Events are
+	// the other's minus the real ones.
+	Changes []change     `json:"changes"`
+	Trades  []tradeSum   `json:"trades"`
+	Events  []eventCount `json:"events"`
 }
 
 type activation struct {
@@ -137,7 +138,8 @@ func (c whatIfCommand) compare(fork *forkTier, answer *whatIfAnswer) error {
 	if answer.Trades, err = tradesBetween(real.tally, other.tally, scope, true); err != nil {
 		return fmt.Errorf("what-if: %w", err)
 	}
-	answer.Equal = len(answer.Changes) == 0 && len(answer.Trades) == 0
+	answer.Events = eventsBetween(real.tally, other.tally, scope)
+	answer.Equal = len(answer.Changes) == 0 && len(answer.Trades) == 0 && !grown(answer.Events)
 	return nil
 }
 
@@ -259,7 +261,7 @@ func (f *forkTier) finish(drop []string) error {
 		}
 	}
 	if len(missing) > 0 {
-		return usage("--drop-event %s: there is no such event %s", strings.Join(missing, ", "), f.answer.within())
+		return usage("--drop-event %s: there is no such id %s", strings.Join(missing, ", "), f.answer.within())
 	}
 	for _, p := range f.answer.Params {
 		for _, side := range []struct {
@@ -275,7 +277,7 @@ func (f *forkTier) finish(drop []string) error {
 	return nil
 }
 
-func (a whatIfAnswer) within() string { return "in " + a.Bound }
+func (a whatIfAnswer) within() string { return "among the events replayed: " + a.Bound }
 
 func (b branch) hasVersion(wanted activation, within string) error {
 	var versions []string
@@ -291,7 +293,7 @@ func (b branch) hasVersion(wanted activation, within string) error {
 	if len(versions) == 0 {
 		return usage("--params %s=%d: the strategy has no saved parameters %s", wanted.StrategyCode, wanted.Version, within)
 	}
-	return usage("--params %s=%d: there is no such version %s, but %s", wanted.StrategyCode, wanted.Version, within, strings.Join(versions, ", "))
+	return usage("--params %s=%d: there are the versions %s, but not this one, %s", wanted.StrategyCode, wanted.Version, strings.Join(versions, ", "), within)
 }
 
 func (a whatIfAnswer) text(w io.Writer) {
@@ -313,6 +315,7 @@ func (a whatIfAnswer) text(w io.Writer) {
 	}
 	writeChanges(w, a.Changes, "REAL", "WHAT IF")
 	writeTrades(w, a.Trades, "TRADES, what if minus real (cash without fees)")
+	writeEvents(w, a.Events, "EVENTS, what if minus real")
 }
 
 func (a whatIfAnswer) orphanText(w io.Writer) {

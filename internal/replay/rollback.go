@@ -1,0 +1,84 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+)
+
+type rollbackCommand struct {
+	Tier   string `help:"Tier to take back: redis, mysql, clickhouse, file or all." enum:"redis,mysql,clickhouse,file,all" required:""`
+	DryRun bool   `help:"Only show the plan."`
+	boundFlags
+	proofFlags
+}
+
+// Run implements the command: a rebuild up to a bound, after which the tier is
+// held, so that no projector carries it on.
+func (c rollbackCommand) Run(e *Env) error {
+	bound, err := c.bound()
+	if err != nil {
+		return err
+	}
+	if bound.IsZero() {
+		return usage("rollback needs a moment: --until-sequence, --until-logged or --until-time")
+	}
+	log, err := e.openLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return e.eachTier(c.Tier, func(tier projector.Steered) error {
+		p := plan{Tier: tier.Name(), Command: "rollback", Bound: bound.String(), bound: bound, hold: true}
+		return e.run(log, tier, p, c.DryRun, c.proofFlags)
+	})
+}
+
+type resumeCommand struct {
+	Tier string `help:"Tier to let go on: redis, mysql, clickhouse, file or all." enum:"redis,mysql,clickhouse,file,all" required:""`
+	proofFlags
+}
+
+type resumeAnswer struct {
+	Tier    string `json:"tier"`
+	At      uint64 `json:"sequence"`
+	WasHeld bool   `json:"was_held"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Run implements the command. A tier that holds a prefix of the log goes on
+// from there; one that holds what was left by a filter is rebuilt up to now.
+func (c resumeCommand) Run(e *Env) error {
+	log, err := e.openLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return e.eachTier(c.Tier, func(tier projector.Steered) error {
+		hold, err := tier.Hold(e.Context)
+		if err != nil {
+			return fmt.Errorf("read hold: %w", err)
+		}
+		if hold.Bound != "" {
+			return e.run(log, tier, plan{Tier: tier.Name(), Command: "resume", Bound: projector.Bound{}.String()}, false, c.proofFlags)
+		}
+		at, err := tier.Checkpoint(e.Context)
+		if err != nil {
+			return fmt.Errorf("read checkpoint: %w", err)
+		}
+		if err := tier.SetHold(e.Context, projector.Hold{}); err != nil {
+			return fmt.Errorf("release hold: %w", err)
+		}
+		answer := resumeAnswer{tier.Name(), at.Sequence, !hold.IsZero(), hold.Reason}
+		return e.print(answer, answer.text)
+	})
+}
+
+func (a resumeAnswer) text(w io.Writer) {
+	if !a.WasHeld {
+		fmt.Fprintf(w, "%s was not held; it is at sequence %d\n", a.Tier, a.At)
+		return
+	}
+	fmt.Fprintf(w, "%s goes on from sequence %d (it was held: %s)\n", a.Tier, a.At, a.Reason)
+}
