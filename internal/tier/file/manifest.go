@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -28,8 +27,11 @@ const (
 	// journalFile is the change that is being made: once it is there, the
 	// change counts as made.
 	journalFile = "MANIFEST.next"
-	// format is the layout's version.
-	format = 1
+	// format is the layout's version. Format 1 had no holds and no plans: a
+	// program of that time would pass a hold, so it must refuse what this one
+	// writes. This one reads both and writes its own.
+	format       = 2
+	oldestFormat = 1
 )
 
 // manifest says what the folder holds and how far it is.
@@ -43,6 +45,13 @@ type manifest struct {
 	Encoding silverquant.Encoding `json:"encoding"`
 	// Bound is set in a snapshot that left events out; see Options.Bound.
 	Bound string `json:"bound,omitzero"`
+	// Hold is projector.Hold's text.
+	Hold string `json:"hold,omitzero"`
+	// Plan is set in a shadow: what it is to become.
+	Plan string `json:"plan,omitzero"`
+	// Promoting is set in a directory that is on its way into the live one's
+	// place: see promote.go.
+	Promoting bool `json:"promoting,omitzero"`
 	// Files are by slash-separated path.
 	Files map[string]entry `json:"files"`
 }
@@ -57,31 +66,19 @@ func (m manifest) checkpoint() (eventlog.Checkpoint, error) {
 	return eventlog.Checkpoint{Sequence: m.Sequence, Chain: chain}, err
 }
 
+// vouchesFor tells whether m stands for the same contents as another.
+func (m manifest) vouchesFor(o manifest) bool {
+	return m.Sequence == o.Sequence && m.Chain == o.Chain && m.Encoding == o.Encoding && m.Bound == o.Bound && maps.Equal(m.Files, o.Files)
+}
+
+// next is the manifest of this program's next write.
+func (m manifest) next() manifest {
+	m.Format, m.Time, m.Promoting = format, time.Now().UTC().Truncate(time.Millisecond), false
+	return m
+}
+
 func (m manifest) encode() ([]byte, error) {
 	return json.Marshal(m, json.Deterministic(true), jsontext.WithIndent("  "))
-}
-
-// journal is one change of the folder, with all that it takes to make it.
-type journal struct {
-	Manifest manifest `json:"manifest"`
-	Changes  []change `json:"changes"`
-}
-
-// change is the new content of one file, or what is appended to it.
-type change struct {
-	Path   string `json:"path"`
-	Append bool   `json:"append,omitzero"`
-	// Offset is where Data goes when Append is set.
-	Offset int64  `json:"offset,omitzero"`
-	Data   []byte `json:"data"`
-}
-
-// mode keeps what is not for everyone from them.
-func (c change) mode() fs.FileMode {
-	if c.Path == usersFile || c.Path == userRolesFile {
-		return 0o600
-	}
-	return 0o644
 }
 
 // folder is a directory with a manifest.
@@ -92,113 +89,57 @@ type folder struct {
 
 func (f folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
 
-// commit makes a change durable and then plays it.
-func (f folder) commit(j journal) error {
-	raw, err := json.Marshal(j, json.Deterministic(true))
+// readManifest reads the manifest, if there is one.
+func (f folder) readManifest() (m manifest, found bool, err error) {
+	raw, err := os.ReadFile(f.path(manifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, false, nil
+	}
 	if err != nil {
-		return err
+		return m, false, err
 	}
-	if err := f.disk.MakeDir(f.dir); err != nil {
-		return err
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return manifest{}, true, f.damaged(manifestFile, err.Error())
 	}
-	if err := f.disk.SyncDir(filepath.Dir(f.dir)); err != nil {
-		return err
+	if err := m.known(); err != nil {
+		return manifest{}, true, err
 	}
-	// The journal may hold password hashes.
-	if err := f.replace(journalFile, raw, 0o600); err != nil {
-		return err
+	if _, err := m.checkpoint(); err != nil || m.Format < oldestFormat || m.Files == nil {
+		return manifest{}, true, f.damaged(manifestFile, "format, chain or files are missing")
 	}
-	if err := f.disk.SyncDir(f.dir); err != nil {
-		return err
-	}
-	return f.play(j)
+	return m, true, nil
 }
 
-// play makes the changes of a committed journal. It may be stopped at any
-// point and played again.
-func (f folder) play(j journal) error {
-	dirs := make(map[string]bool)
-	for _, c := range j.Changes {
-		dir := f.path(path.Dir(c.Path))
-		if !dirs[dir] {
-			if err := f.disk.MakeDir(dir); err != nil {
-				return err
-			}
-			dirs[dir] = true
-		}
-		var err error
-		if c.Append && c.Offset > 0 {
-			err = f.disk.AppendAt(f.path(c.Path), c.Offset, c.Data)
-		} else {
-			err = f.replace(c.Path, c.Data, c.mode())
-		}
-		if err != nil {
-			return err
-		}
+// known refuses what a newer program wrote.
+func (m manifest) known() error {
+	if m.Format > format {
+		return fmt.Errorf("%s has format %d, this program knows %d to %d: use the newer program, or rebuild with this one: %w",
+			manifestFile, m.Format, oldestFormat, format, projector.ErrRefused)
 	}
-	raw, err := j.Manifest.encode()
+	return nil
+}
+
+// putManifest changes nothing but the manifest, in one step.
+func (f folder) putManifest(m manifest) error {
+	raw, err := m.encode()
 	if err != nil {
 		return err
 	}
-	dirs[f.dir] = true
-	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		if err := f.disk.SyncDir(dir); err != nil {
-			return err
-		}
+	if err := f.make(); err != nil {
+		return err
 	}
 	if err := f.replace(manifestFile, raw, 0o644); err != nil {
 		return err
 	}
-	if err := f.disk.SyncDir(f.dir); err != nil {
-		return err
-	}
-	return f.disk.Remove(f.path(journalFile))
+	return f.disk.SyncDir(f.dir)
 }
 
-// replace puts a file in place by rename, so that nobody reads half of it.
-func (f folder) replace(name string, data []byte, mode fs.FileMode) error {
-	tmp := f.path(name) + ".tmp"
-	if err := f.disk.Write(tmp, data, mode); err != nil {
+// make makes the directory.
+func (f folder) make() error {
+	if err := f.disk.MakeDir(f.dir); err != nil {
 		return err
 	}
-	return f.disk.Rename(tmp, f.path(name))
-}
-
-// recover finishes a committed change that a crash cut off.
-func (f folder) recover() error {
-	raw, err := os.ReadFile(f.path(journalFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var j journal
-	if err := json.Unmarshal(raw, &j); err != nil {
-		return f.damaged(journalFile, err.Error())
-	}
-	return f.play(j)
-}
-
-// readManifest returns the manifest's text, nil when there is none.
-func (f folder) readManifest() (m manifest, raw []byte, err error) {
-	raw, err = os.ReadFile(f.path(manifestFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil, nil
-	}
-	if err != nil {
-		return m, nil, err
-	}
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return m, nil, f.damaged(manifestFile, err.Error())
-	}
-	if m.Format != format {
-		return m, nil, fmt.Errorf("%s: format %d, this program knows %d: %w", manifestFile, m.Format, format, projector.ErrRefused)
-	}
-	if _, err := m.checkpoint(); err != nil {
-		return m, nil, f.damaged(manifestFile, err.Error())
-	}
-	return m, raw, nil
+	return f.disk.SyncDir(filepath.Dir(f.dir))
 }
 
 // DamagedError tells that a file is not what the tier wrote.

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
@@ -27,16 +26,13 @@ type patch struct {
 	// entries are those of the changed files.
 	entries map[string]entry
 
-	// positions are accounts, relations the JSON files of whole kinds.
+	// positions are accounts, relations the kinds that have a file each.
 	positions map[string]bool
-	relations map[string]bool
+	relations map[book.Kind]bool
 	deals     map[string][]byte
 	assets    map[string]map[events.Date]events.Money
 	bars      map[string]map[events.Date]events.Bar
 }
-
-// folderName is what may become a directory's or file's name.
-var folderName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,50}$`)
 
 // touch notes what one event changes.
 func (p *patch) touch(e *events.Event) error {
@@ -54,15 +50,15 @@ func (p *patch) touch(e *events.Event) error {
 		days := p.assets[d.AccountID]
 		set(&days, book.CapitalDate(e, d), d.TotalAssets)
 		set(&p.assets, d.AccountID, days)
-		set(&p.relations, accountsFile, true)
+		set(&p.relations, book.KindAccount, true)
 	case *events.AccountCreated, *events.AccountUpdated, *events.AccountStatusChanged:
-		set(&p.relations, accountsFile, true)
+		set(&p.relations, book.KindAccount, true)
 	case *events.StrategyCreated, *events.StrategyUpdated, *events.StrategyStatusChanged:
-		set(&p.relations, strategiesFile, true)
+		set(&p.relations, book.KindStrategy, true)
 	case *events.StrategyBound, *events.BindingChanged, *events.StrategyUnbound:
-		set(&p.relations, bindingsFile, true)
+		set(&p.relations, book.KindBinding, true)
 	case *events.ParamSaved, *events.ParamActivated:
-		set(&p.relations, paramsFile, true)
+		set(&p.relations, book.KindParam, true)
 	case *events.KlineRecorded:
 		days := p.bars[d.StockCode]
 		for _, b := range d.Bars {
@@ -70,10 +66,10 @@ func (p *patch) touch(e *events.Event) error {
 		}
 		set(&p.bars, d.StockCode, days)
 	case *events.UserRegistered, *events.RoleGranted, *events.RoleRevoked:
-		set(&p.relations, usersFile, true)
-		set(&p.relations, userRolesFile, true)
+		set(&p.relations, book.KindUser, true)
+		set(&p.relations, book.KindUserRole, true)
 	case *events.UserLoggedIn, *events.UserLoginFailed, *events.UserStatusChanged, *events.UserPasswordChanged:
-		set(&p.relations, usersFile, true)
+		set(&p.relations, book.KindUser, true)
 	default:
 		return fmt.Errorf("event %d: unknown type %s: %w", e.Sequence, e.Type(), projector.ErrRefused)
 	}
@@ -97,10 +93,9 @@ func (p *patch) changes() ([]change, error) {
 		out = append(out, change{Path: name, Data: data})
 	}
 	for _, id := range sorted(p.positions) {
-		positions, high, low := p.positionFiles(id)
-		replace(path.Join(id, silverquant.PositionsFile), positions)
-		replace(path.Join(id, silverquant.MaxPriceFile), high)
-		replace(path.Join(id, silverquant.MinPriceFile), low)
+		replace(path.Join(id, silverquant.PositionsFile), positionsText(p.book, id))
+		replace(path.Join(id, silverquant.MaxPriceFile), pricesText(p.book, id, maxPrice))
+		replace(path.Join(id, silverquant.MinPriceFile), pricesText(p.book, id, minPrice))
 	}
 	for _, id := range sorted(p.deals) {
 		c, err := p.appendDeals(path.Join(id, silverquant.DealsFile), p.deals[id])
@@ -118,41 +113,24 @@ func (p *patch) changes() ([]change, error) {
 		replace(name, data)
 	}
 	for _, code := range sorted(p.bars) {
-		name := path.Join(silverquant.DailyDir, code+".csv")
+		name := dailyFile(code)
 		data, err := p.mergeBars(name, p.bars[code])
 		if err != nil {
 			return nil, err
 		}
 		replace(name, data)
 	}
-	for _, name := range sorted(p.relations) {
-		data, err := relationFile(p.book, name)
+	for _, kind := range sorted(p.relations) {
+		data, err := relationOf(p.book, kind)
 		if err != nil {
 			return nil, err
 		}
-		replace(name, data)
+		replace(relations[kind], data)
 	}
 	return out, nil
 }
 
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func (p *patch) positionFiles(id string) (positions, high, low []byte) {
-	held := silverquant.Positions{IncDate: p.book.IncDate(id)}
-	var max, min []silverquant.Mark
-	for _, pos := range p.book.Positions(id) {
-		if pos.Open {
-			held.Held = append(held.Held, silverquant.Held{StockCode: pos.StockCode, Open: true, Days: pos.HeldDays})
-		}
-		if pos.MaxPrice != 0 {
-			max = append(max, silverquant.Mark{StockCode: pos.StockCode, Price: pos.MaxPrice})
-		}
-		if pos.MinPrice != 0 {
-			min = append(min, silverquant.Mark{StockCode: pos.StockCode, Price: pos.MinPrice})
-		}
-	}
-	return silverquant.AppendPositions(nil, held), silverquant.AppendPrices(nil, max), silverquant.AppendPrices(nil, min)
-}
+func sorted[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func (p *patch) appendDeals(name string, rows []byte) (change, error) {
 	before, known := p.manifest.Files[name]
@@ -181,11 +159,7 @@ func (p *patch) mergeAssets(name string, days map[events.Date]events.Money) ([]b
 		}
 		return nil
 	})
-	data := []byte(silverquant.AssetsHeader)
-	for _, date := range slices.Sorted(maps.Keys(days)) {
-		data = silverquant.AppendAsset(data, date, days[date])
-	}
-	return data, err
+	return assetsText(days), err
 }
 
 func (p *patch) mergeBars(name string, days map[events.Date]events.Bar) ([]byte, error) {
@@ -200,11 +174,7 @@ func (p *patch) mergeBars(name string, days map[events.Date]events.Bar) ([]byte,
 		}
 		return nil
 	})
-	data := []byte(silverquant.BarsHeader)
-	for _, date := range slices.Sorted(maps.Keys(days)) {
-		data = silverquant.AppendBar(data, days[date])
-	}
-	return data, err
+	return barsText(days), err
 }
 
 // each opens a file that the manifest names; a new one has nothing to read.

@@ -3,7 +3,6 @@
 package file
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
@@ -32,8 +30,8 @@ type Options struct {
 	// checkpoint: a snapshot until some event time. It cannot be gone on with.
 	Bound string
 	// Inspect opens damaged files as well: Checkpoint says what the manifest
-	// says, or that it is damaged, Dump what the files say; Apply is refused;
-	// Shadow works.
+	// says, or that it is damaged, Dump what the files say; Apply is refused,
+	// all else works.
 	Inspect bool
 }
 
@@ -41,24 +39,27 @@ type Options struct {
 // built, and <dir>.previous, which the last Promote replaced.
 type Tier struct {
 	folder
-	opts     Options
-	lockPath string
+	opts Options
+	// live is the live tier's directory: this one, or the one that this shadow
+	// lies beside.
+	live string
+	// plan is set in a shadow that is being built.
+	plan *string
 	// known is nil when the directory has to be read again.
 	known *contents
 }
 
 // contents is what the tier remembers of its directory.
 type contents struct {
-	manifest manifest
-	// raw is the manifest's text: while it lies there, all this holds.
-	raw        []byte
+	// manifest: while one lies there that vouches for the same, all this holds.
+	manifest   manifest
 	checkpoint eventlog.Checkpoint
 	book       *book.Book
 	// sums are the running hashes of the append-grown files.
 	sums map[string]hash.Hash
 }
 
-var _ projector.Live = (*Tier)(nil)
+var _ projector.Steered = (*Tier)(nil)
 
 // Open opens the directory, which may be missing or empty, and finishes what a
 // crash cut off. The error is a *DamagedError, naming the file and what to do,
@@ -75,7 +76,7 @@ func open(dir string, opts Options, d disk) (*Tier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file: open: %w", err)
 	}
-	t := &Tier{folder: folder{dir: dir, disk: d}, opts: opts, lockPath: dir + ".lock"}
+	t := &Tier{folder: folder{dir: dir, disk: d}, opts: opts, live: dir}
 	err = t.locked(t.load)
 	var damaged *DamagedError
 	reportLater := errors.Is(err, projector.ErrForeignData) || (opts.Inspect && errors.As(err, &damaged))
@@ -120,6 +121,9 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 		if t.known.checkpoint != b.From {
 			return fmt.Errorf("at %d, not %d: %w", t.known.checkpoint.Sequence, b.From.Sequence, projector.ErrConflict)
 		}
+		if err := t.obey(b.To.Sequence); err != nil {
+			return err
+		}
 		return t.step(b)
 	})
 	if err != nil {
@@ -144,14 +148,11 @@ func (t *Tier) step(b projector.Batch) error {
 	if err != nil {
 		return err
 	}
-	next := now.manifest
-	next.Sequence, next.Chain, next.Time = b.To.Sequence, b.To.Chain.String(), time.Now().UTC().Truncate(time.Millisecond)
+	next := now.manifest.next()
+	next.Sequence, next.Chain = b.To.Sequence, b.To.Chain.String()
 	next.Files = maps.Clone(now.manifest.Files)
 	for _, c := range changes {
 		next.Files[c.Path] = p.entries[c.Path]
-	}
-	if now.raw, err = next.encode(); err != nil {
-		return err
 	}
 	if err := t.commit(journal{Manifest: next, Changes: changes}); err != nil {
 		return err
@@ -161,39 +162,50 @@ func (t *Tier) step(b projector.Batch) error {
 	return nil
 }
 
-// locked runs do while no other process or Tier changes the directory.
+// locked runs do while no other process or Tier changes the directory, or one
+// of those beside it.
 func (t *Tier) locked(do func() error) error {
 	// The lock's folder is the parent, which a new tier may be the first to need.
-	if err := os.MkdirAll(filepath.Dir(t.lockPath), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(t.live), 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(t.lockPath)
+	path := t.live + ".lock"
+	unlock, err := lock(path)
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", t.lockPath, err)
+		return fmt.Errorf("lock %s: %w", path, err)
 	}
 	return errors.Join(do(), unlock())
 }
 
+// settle finishes what a crash cut off and reads the manifest: an empty one
+// where there is none. It needs the lock.
+func (t *Tier) settle() (manifest, error) {
+	if err := t.finishPromote(); err != nil {
+		return manifest{}, err
+	}
+	var damaged *DamagedError
+	if err := t.recover(); err != nil && !(t.opts.Inspect && errors.As(err, &damaged)) {
+		return manifest{}, err
+	}
+	m, found, err := t.readManifest()
+	switch {
+	case err != nil:
+		return m, err
+	case t.plan != nil && (!found || m.Plan != *t.plan):
+		return m, fmt.Errorf("the shadow belongs to another rebuild or is gone: %w", projector.ErrConflict)
+	case !found:
+		return t.empty(), t.refuseForeign()
+	}
+	return m, nil
+}
+
 // load brings t.known up to date. It needs the lock.
 func (t *Tier) load() error {
-	if err := t.finishPromote(); err != nil {
-		return err
-	}
-	if err := t.recover(); err != nil {
-		t.known = nil
-		return err
-	}
-	m, raw, err := t.readManifest()
-	if err != nil {
-		t.known = nil
-		return err
-	}
-	if t.known != nil && bytes.Equal(raw, t.known.raw) {
-		return nil
-	}
+	before := t.known
 	t.known = nil
-	if raw == nil {
-		return t.loadEmpty()
+	m, err := t.settle()
+	if err != nil {
+		return err
 	}
 	if m.Bound != t.opts.Bound && !t.opts.Inspect {
 		return fmt.Errorf("this folder is a snapshot (%s), not a tier that can go on: name another folder: %w", m.Bound, projector.ErrRefused)
@@ -201,12 +213,14 @@ func (t *Tier) load() error {
 	if t.opts.Encoding != "" && t.opts.Encoding != m.Encoding {
 		return fmt.Errorf("deal_hist.csv is written as %s here, not %s; rebuild to change it: %w", m.Encoding, t.opts.Encoding, projector.ErrRefused)
 	}
-	at, err := m.checkpoint()
-	if err != nil {
+	c := &contents{manifest: m, book: book.New(book.Keep{}), sums: make(map[string]hash.Hash)}
+	if c.checkpoint, err = m.checkpoint(); err != nil {
 		return err
 	}
-	c := &contents{manifest: m, raw: raw, checkpoint: at, book: book.New(book.Keep{}), sums: make(map[string]hash.Hash)}
-	if !t.opts.Inspect {
+	switch {
+	case before != nil && before.manifest.vouchesFor(m):
+		c.book, c.sums = before.book, before.sums
+	case !t.opts.Inspect:
 		if err := t.restore(c); err != nil {
 			return err
 		}
@@ -226,36 +240,45 @@ func (t *Tier) restore(c *contents) error {
 			c.sums[name] = h
 		}
 	}
-	r := reader{folder: t.folder, strict: true}
-	return r.rows(stateKinds, c.book.Restore)
+	return t.rows(stateKinds, func(good, bad []book.Row) error {
+		if len(bad) > 0 {
+			name, _ := fileOf(bad[0].Kind, bad[0].Key)
+			return t.damaged(name, bad[0].Value)
+		}
+		for _, row := range good {
+			if err := c.book.Restore(row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// loadEmpty makes sure that a directory without manifest is nobody else's.
-func (t *Tier) loadEmpty() error {
-	entries, err := os.ReadDir(t.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	var first string
-	for _, e := range entries {
-		if e.Name() != journalFile+".tmp" {
-			first = e.Name()
-			break
-		}
-	}
-	if first != "" {
-		if !t.opts.TakeOver {
-			return fmt.Errorf("%s holds %s but no %s: %w", t.dir, first, manifestFile, projector.ErrForeignData)
-		}
-		if err := t.moveForeign(); err != nil {
-			return err
-		}
-	}
+// empty is the manifest of a directory that holds nothing.
+func (t *Tier) empty() manifest {
 	m := manifest{Format: format, Chain: eventlog.Chain{}.String(), Encoding: t.opts.Encoding, Bound: t.opts.Bound, Files: map[string]entry{}}
 	if m.Encoding == "" {
 		m.Encoding = silverquant.UTF8
 	}
-	t.known = &contents{manifest: m, book: book.New(book.Keep{}), sums: make(map[string]hash.Hash)}
+	return m
+}
+
+// refuseForeign makes sure that a directory without manifest is nobody else's.
+func (t *Tier) refuseForeign() error {
+	entries, err := os.ReadDir(t.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		switch {
+		case e.Name() == journalFile+".tmp", e.Name() == manifestFile+".tmp":
+			// A first write was cut off.
+		case t.opts.TakeOver:
+			return t.moveForeign()
+		default:
+			return fmt.Errorf("%s holds %s but no %s: %w", t.dir, e.Name(), manifestFile, projector.ErrForeignData)
+		}
+	}
 	return nil
 }
 
