@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/backup"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
@@ -41,6 +42,9 @@ type CLI struct {
 	Health   healthCommand   `cmd:"" help:"Tell every component's state, also by the exit code."`
 	Verify   verifyCommand   `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
 	Audit    auditCommand    `cmd:"" help:"Walk the whole log, prove chain and contiguity, and every tier's anchor in it."`
+	Anchor   anchorCommand   `cmd:"" help:"Sign the log's end, for replay audit --anchor."`
+	Backup   backupCommand   `cmd:"" help:"Copy the log, or what it got since the last time, into a folder that proves itself."`
+	Restore  restoreCommand  `cmd:"" help:"Put a backup of the log back into ingest's data folder."`
 }
 
 // ErrDifferences ends a command that worked and found something amiss; what
@@ -86,7 +90,7 @@ func ExitCode(err error) int {
 	switch {
 	case err == nil:
 		return settings.ExitFine
-	case errors.Is(err, ErrDifferences), errors.As(err, &corrupt):
+	case errors.Is(err, ErrDifferences), errors.As(err, &corrupt), errors.Is(err, backup.ErrDamaged):
 		return settings.ExitUnhealthy
 	case errors.Is(err, errUsage), errors.Is(err, projector.ErrForeignData), errors.Is(err, projector.ErrRefused), errors.As(err, &invalid), errors.Is(err, os.ErrNotExist):
 		return settings.ExitUsage
