@@ -4,11 +4,15 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/clickhouse"
 )
+
+// batching: a part for each insert is dear, a reader within a second is wanted.
+var batching = projector.Batching{Pace: 200 * time.Millisecond, Rows: 50_000}
 
 type cli struct {
 	projector.Command
@@ -21,7 +25,7 @@ func main() {
 	settings.Parse(&c, "projector-clickhouse",
 		"Keeps the cool tier, ClickHouse, equal to the log: trade and daily_kline. It makes and migrates its tables by itself, "+
 			"resumes from the checkpoint that ClickHouse holds, and fills an emptied ClickHouse again.", os.Args[1:])
-	os.Exit(c.Main("clickhouse", c.Metrics, func(ctx context.Context) (projector.Live, error) {
+	os.Exit(c.Main("clickhouse", c.Metrics, batching, func(ctx context.Context) (projector.Live, error) {
 		return clickhouse.Open(ctx, clickhouse.Options{DSN: c.ClickHouseDSN, TakeOver: c.TakeOver})
 	}, os.Stderr))
 }

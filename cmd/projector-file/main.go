@@ -24,7 +24,7 @@ func main() {
 		"Keeps a folder equal to the log, in the strategies' own file formats: positions.json, max_price.json, "+
 			"min_price.json, deal_hist.csv and assets.csv per account, klines in _daily. A strategy pointed at it goes on "+
 			"as if nothing had changed.", os.Args[1:])
-	os.Exit(c.Main("file", c.Metrics, func(context.Context) (projector.Live, error) {
+	os.Exit(c.Main("file", c.Metrics, projector.Batching{}, func(context.Context) (projector.Live, error) {
 		return file.Open(c.Dir, file.Options{TakeOver: c.TakeOver, Encoding: silverquant.Encoding(c.Encoding)})
 	}, os.Stderr))
 }

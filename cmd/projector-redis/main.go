@@ -21,7 +21,7 @@ func main() {
 	settings.Parse(&c, "projector-redis",
 		"Keeps the hot tier, Redis, equal to the log: held_days, max_prices, min_prices and _inc_date of every account. "+
 			"It resumes from the checkpoint that Redis holds, and fills an emptied Redis again by itself.", os.Args[1:])
-	os.Exit(c.Main("redis", c.Metrics, func(ctx context.Context) (projector.Live, error) {
+	os.Exit(c.Main("redis", c.Metrics, projector.Batching{}, func(ctx context.Context) (projector.Live, error) {
 		return redis.Open(ctx, redis.Options{URL: c.RedisURL, TakeOver: c.TakeOver})
 	}, os.Stderr))
 }

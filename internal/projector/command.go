@@ -14,18 +14,23 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 )
 
+// Batching is how a tier likes its batches; the zero Batching is the Player's
+// defaults.
+type Batching struct {
+	Pace time.Duration
+	Rows int
+}
+
 // Command is what the command line of every projector embeds.
 type Command struct {
 	settings.Common
-	NatsURL string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
-	// Pace is set by the tiers that pay for each batch, not by the user.
-	Pace     time.Duration `kong:"-"`
-	TakeOver bool          `help:"Replace data that Tapedeck did not write with what the log says."`
+	NatsURL  string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
+	TakeOver bool   `help:"Replace data that Tapedeck did not write with what the log says."`
 }
 
 // Main runs the projector of one tier until SIGINT or SIGTERM and returns the
 // process's exit code.
-func (c Command) Main(name, metrics string, open func(ctx context.Context) (Live, error), out io.Writer) int {
+func (c Command) Main(name, metrics string, batching Batching, open func(ctx context.Context) (Live, error), out io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	logger := c.Logger(out).With("projector", name)
@@ -40,10 +45,11 @@ func (c Command) Main(name, metrics string, open func(ctx context.Context) (Live
 		OpenLog: func(ctx context.Context) (*eventlog.Log, error) {
 			return eventlog.Open(ctx, eventlog.Config{URL: c.NatsURL})
 		},
-		OpenTier: open,
-		Pace:     c.Pace,
-		Logger:   logger,
-		State:    state,
+		OpenTier:  open,
+		Pace:      batching.Pace,
+		BatchRows: batching.Rows,
+		Logger:    logger,
+		State:     state,
 	}
 	if err := runner.Run(ctx); err != nil {
 		logger.Error("stopped: a human must act", "error", err, "next", nextStep(name, err))

@@ -19,8 +19,10 @@ type Runner struct {
 	// OpenLog and OpenTier are tried until they succeed.
 	OpenLog  func(ctx context.Context) (*eventlog.Log, error)
 	OpenTier func(ctx context.Context) (Live, error)
-	// Pace is the shortest time between the beginnings of two batches.
-	Pace   time.Duration
+	// Pace and BatchRows are the Player's.
+	Pace      time.Duration
+	BatchRows int
+
 	Logger *slog.Logger
 	State  *State
 
@@ -140,6 +142,7 @@ func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed boo
 		// Up to a hold that lies ahead exactly; the next session waits there.
 		Bound:     Bound{UntilSequence: hold.Until},
 		Pace:      r.Pace,
+		BatchRows: r.BatchRows,
 		Observe:   r.State,
 		IdleAfter: idleCheck,
 		Idle: func(ctx context.Context, at eventlog.Checkpoint) error {
