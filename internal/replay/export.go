@@ -64,7 +64,14 @@ func (c exportCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
-	file, err := createExport(c.Out, e.Out, c.Force)
+	out := e.Out
+	if c.Out == stdout {
+		// Standard output is the file's: what else is said goes elsewhere.
+		told := *e
+		told.Out = e.Err
+		e = &told
+	}
+	file, err := createExport(c.Out, out, c.Force)
 	if err != nil {
 		return err
 	}
@@ -84,11 +91,6 @@ func (c exportCommand) Run(e *Env) error {
 		return fmt.Errorf("export to %s: %w", c.Out, err)
 	}
 	answer.Bound, answer.LogSequence, answer.Chain = describe(bound, at.Sequence), at.Sequence, at.Chain.String()
-	if c.Out == stdout {
-		told := *e
-		told.Out = e.Err
-		e = &told
-	}
 	return e.print(answer, answer.text)
 }
 
