@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
@@ -101,7 +102,8 @@ func byFile(changes []projector.Change) (map[string]map[rowName]*string, error) 
 	files := make(map[string]map[rowName]*string)
 	for _, c := range changes {
 		name, ok := fileOf(c.Kind, c.Key)
-		if !ok {
+		// Rows of what does not parse have "!" in their keys: they can only go.
+		if !ok || (c.Value != nil && strings.Contains(c.Key, "!")) {
 			return nil, fmt.Errorf("%s %q: no file may hold such a row: %w", c.Kind, c.Key, projector.ErrRefused)
 		}
 		rows := files[name]
