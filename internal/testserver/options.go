@@ -23,8 +23,9 @@ func Folder(path string) Option { return func(s *settings) { s.folder = path } }
 // that the server's constructor tells.
 func Ports(ports ...int) Option { return func(s *settings) { s.ports = ports } }
 
-func (o Option) redis(c *redisConfig)     { o(&c.settings) }
-func (o Option) mariaDB(c *mariaDBConfig) { o(&c.settings) }
+func (o Option) redis(c *redisConfig)           { o(&c.settings) }
+func (o Option) mariaDB(c *mariaDBConfig)       { o(&c.settings) }
+func (o Option) clickHouse(c *clickHouseConfig) { o(&c.settings) }
 
 // choosePorts returns those asked for, or n free ones.
 func (s settings) choosePorts(t T, n int) []int {
