@@ -1,39 +1,168 @@
 // Package clickhouse is the cool tier: every trade and every daily kline, in
-// ClickHouse.
+// ClickHouse, as the views that existing readers know.
+//
+//	trade                 view   one row a trade
+//	daily_kline           view   one row a stock and day
+//	tapedeck_trade        table  rows of trade, with the attempt that wrote them
+//	tapedeck_daily_kline  table  rows of daily_kline, with the attempt that wrote them
+//	tapedeck_state        table  checkpoint, holds, and which attempts count
+//	tapedeck_schema       table  the migrations that were made
+//
+// Rows are inserted under the number of an attempt and count for nobody until
+// one row in tapedeck_state says so: that row is the atomic step. See DESIGN.md
+// in this folder.
 package clickhouse
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
+
+// Pace is the shortest time between two batches that keeps the number of parts
+// small: each batch makes one part a month and table it touches, and one more.
+const Pace = 200 * time.Millisecond
+
+const (
+	dialTimeout = 3 * time.Second
+	// readTimeout bounds how long a server may be silent: one that hangs is an
+	// error after it, never a wait for ever. The DSN's read_timeout overrides it.
+	readTimeout = 30 * time.Second
+)
+
+// oldest is the oldest server that has all that is needed.
+const oldestMajor, oldestMinor = 24, 8
 
 // Options says which ClickHouse to use and how.
 type Options struct {
 	// DSN is clickhouse://user:password@host:port/database, or http(s)://… for
 	// ClickHouse's HTTP door. The database is created when it is missing.
 	DSN string
-	// TakeOver allows to put tables named trade and daily_kline aside that
-	// Tapedeck did not make.
+	// TakeOver allows to put aside, by renaming, what is called trade or
+	// daily_kline and is not ours.
 	TakeOver bool
 }
 
-// Tier is the live tier in one database.
+// store is one database and a way to it; the live tier and its shadows share it.
+type store struct {
+	conn     driver.Conn
+	options  *clickhouse.Options
+	database string
+	timeout  time.Duration
+	takeOver bool
+}
+
+// Tier is the live tier in one database of one ClickHouse server.
 type Tier struct {
-	conn driver.Conn
+	store *store
+	// generation is the one that is applied to; 0 is whichever is live.
+	generation uint64
+	attempt    attempt
+	newest     newest
+	swept      time.Time
+}
+
+// attempt is a number under which rows may be inserted; the zero attempt is none.
+type attempt struct{ number, generation uint64 }
+
+// newest knows each stock's newest day as of an attempt of a generation.
+type newest struct {
+	of   attempt
+	days map[string]events.Date
 }
 
 var _ projector.Steered = (*Tier)(nil)
 
-var errNotYet = errors.New("clickhouse: being built")
+// Open connects. The error of a server that does not answer is transient; one
+// about the DSN wraps projector.ErrRefused and never contains the DSN.
+func Open(ctx context.Context, o Options) (*Tier, error) {
+	options, err := clickhouse.ParseDSN(o.DSN)
+	if err != nil {
+		return nil, errDSN
+	}
+	if options.DialTimeout == 0 {
+		options.DialTimeout = dialTimeout
+	}
+	if options.ReadTimeout == 0 {
+		options.ReadTimeout = readTimeout
+	}
+	if options.Auth.Database == "" {
+		options.Auth.Database = "default"
+	}
+	if options.Settings == nil {
+		options.Settings = clickhouse.Settings{}
+	}
+	// What the tier relies on, whatever the user's profile says.
+	maps.Copy(options.Settings, clickhouse.Settings{
+		"async_insert": 0, "insert_deduplicate": 1, "max_partitions_per_insert_block": 0, "mutations_sync": 1, "lightweight_deletes_sync": 1,
+	})
+	options.MaxOpenConns, options.MaxIdleConns = 4, 4
+	s := &store{options: options, database: options.Auth.Database, timeout: options.ReadTimeout, takeOver: o.TakeOver}
+	if err := s.connect(ctx); err != nil {
+		return nil, wrap("open", err)
+	}
+	return &Tier{store: s, swept: time.Now()}, nil
+}
 
-// Open connects.
-func Open(context.Context, Options) (*Tier, error) { return nil, errNotYet }
+// What the DSN's parser reports quotes parts of it, even of a password that was
+// not percent-encoded.
+var errDSN = fmt.Errorf("clickhouse: the DSN is not of the form clickhouse://user:password@host:port/database or http(s)://… "+
+	"(percent-encode special characters of the password): %w", projector.ErrRefused)
+
+// connect opens the database, which it creates when it is missing.
+func (s *store) connect(ctx context.Context) error {
+	conn, err := clickhouse.Open(s.options)
+	if err != nil {
+		return errDSN
+	}
+	err = conn.Ping(ctx)
+	if isCode(err, codeUnknownDatabase) {
+		if err = s.createDatabase(ctx); err == nil {
+			err = conn.Ping(ctx)
+		}
+	}
+	if err == nil {
+		err = checkVersion(conn)
+	}
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	s.conn = conn
+	return nil
+}
+
+func (s *store) createDatabase(ctx context.Context) error {
+	options := *s.options
+	options.Auth.Database = ""
+	conn, err := clickhouse.Open(&options)
+	if err != nil {
+		return errDSN
+	}
+	defer conn.Close()
+	return conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(s.database))
+}
+
+func checkVersion(conn driver.Conn) error {
+	server, err := conn.ServerVersion()
+	if err != nil {
+		return err
+	}
+	if v := server.Version; v.Major < oldestMajor || v.Major == oldestMajor && v.Minor < oldestMinor {
+		return fmt.Errorf("the server is ClickHouse %d.%d, %d.%d or newer is needed: %w", v.Major, v.Minor, oldestMajor, oldestMinor, projector.ErrRefused)
+	}
+	return nil
+}
 
 // Name implements projector.Tier.
 func (t *Tier) Name() string { return "clickhouse" }
@@ -41,35 +170,52 @@ func (t *Tier) Name() string { return "clickhouse" }
 // Kinds implements projector.Tier.
 func (t *Tier) Kinds() []book.Kind { return []book.Kind{book.KindTrade, book.KindKline} }
 
-// Close implements projector.Tier.
-func (t *Tier) Close() error { return t.conn.Close() }
-
-// Checkpoint implements projector.Tier.
-func (t *Tier) Checkpoint(context.Context) (eventlog.Checkpoint, error) {
-	return eventlog.Checkpoint{}, errNotYet
+// Close implements projector.Tier. Closing twice does nothing.
+func (t *Tier) Close() error {
+	if err := t.store.conn.Close(); err != nil {
+		return wrap("close", err)
+	}
+	return nil
 }
 
-// Apply implements projector.Tier.
-func (t *Tier) Apply(context.Context, projector.Batch) error { return errNotYet }
-
-// Dump implements projector.Tier.
-func (t *Tier) Dump(context.Context, func(book.Row) error) (eventlog.Checkpoint, error) {
-	return eventlog.Checkpoint{}, errNotYet
+// Checkpoint implements projector.Tier. It makes the tables, or migrates them,
+// when they are missing or old; a schema newer than this code knows wraps
+// projector.ErrRefused.
+func (t *Tier) Checkpoint(ctx context.Context) (eventlog.Checkpoint, error) {
+	const op = "read checkpoint"
+	if err := t.store.ensure(ctx); err != nil {
+		return eventlog.Checkpoint{}, wrap(op, err)
+	}
+	now, err := t.store.read(ctx)
+	if err != nil {
+		return eventlog.Checkpoint{}, wrap(op, err)
+	}
+	p := now.of(t.generation)
+	if p == nil && t.generation != 0 {
+		return eventlog.Checkpoint{}, wrap(op, errGone)
+	}
+	at, err := p.checkpoint()
+	if err != nil {
+		return at, wrap(op, err)
+	}
+	return at, nil
 }
 
-// Shadow implements projector.Live.
-func (t *Tier) Shadow(context.Context, string) (projector.Shadow, error) { return nil, errNotYet }
+var (
+	errGone    = fmt.Errorf("the shadow was dropped, or belongs to another rebuild: %w", projector.ErrConflict)
+	errEmptied = fmt.Errorf("someone emptied the tables: %w", projector.ErrConflict)
+)
 
-// Hold implements projector.Steered.
-func (t *Tier) Hold(context.Context) (projector.Hold, error) { return projector.Hold{}, errNotYet }
+// ClickHouse's error codes.
+const (
+	codeUnknownTable    = 60
+	codeUnknownDatabase = 81
+)
 
-// SetHold implements projector.Steered.
-func (t *Tier) SetHold(context.Context, projector.Hold) error { return errNotYet }
-
-// Previous implements projector.Steered.
-func (t *Tier) Previous(context.Context) (projector.Shadow, error) { return nil, errNotYet }
-
-// Repair implements projector.Steered.
-func (t *Tier) Repair(context.Context, eventlog.Checkpoint, []projector.Change) error {
-	return errNotYet
+func isCode(err error, code int32) bool {
+	var exception *clickhouse.Exception
+	return errors.As(err, &exception) && exception.Code == code
 }
+
+// wrap names the operation.
+func wrap(op string, err error) error { return fmt.Errorf("clickhouse: %s: %w", op, err) }
