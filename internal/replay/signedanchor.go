@@ -35,8 +35,8 @@ type signedAnchor struct {
 	FirstChain string    `json:"first_chain"`
 	SignedAt   time.Time `json:"signed_at"`
 	// PublicKey and Signature are the raw bytes in base64.
-	PublicKey []byte `json:"public_key,format:base64"`
-	Signature []byte `json:"signature,format:base64"`
+	PublicKey []byte `json:"public_key"`
+	Signature []byte `json:"signature"`
 }
 
 var errSignature = errors.New("the signature is not right")
