@@ -280,8 +280,8 @@ func TestRestoreKilled(t *testing.T) {
 		status, answer := half.post(t, "application/x-ndjson", flow.next(1))
 		if status == http.StatusOK {
 			// Killed before the first frame, or behind the last one.
-			receipt := decoded[events.Receipt](t, string(answer))
-			require.Contains(t, []uint64{1, whole.Last + 1}, receipt.Sequence)
+			receipts := decoded[[]events.Receipt](t, string(answer))
+			require.Contains(t, []uint64{1, whole.Last + 1}, receipts[0].Sequence)
 			half.kill()
 			require.NoError(t, os.RemoveAll(data))
 			continue

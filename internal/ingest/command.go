@@ -32,6 +32,9 @@ type CLI struct {
 	MaxQueue       int             `help:"Events that may wait for an answer before more get 429." default:"100000"`
 	SnapshotEvents int             `help:"Events between two state snapshots, at most." default:"1000000"`
 	SnapshotAge    time.Duration   `help:"Time between two state snapshots, at most." default:"5m"`
+	BackupDir      string          `help:"Folder for backups of the log, best on another disk; none without it." placeholder:"DIR"`
+	BackupEvery    Days            `help:"Time between two backups." default:"24h"`
+	BackupKeep     Days            `help:"How long backups are kept: a set is gone on with that long, and dropped that long after its last run, once another one is proved." default:"30d"`
 	StopPatience   time.Duration   `help:"How long a stop waits for requests to be answered." default:"20s"`
 }
 
@@ -39,6 +42,9 @@ type CLI struct {
 func (c CLI) Validate() error {
 	if c.MaxQueue < 1 || c.SnapshotEvents < 1 || c.SnapshotAge <= 0 || c.StopPatience <= 0 {
 		return errors.New("--max-queue, --snapshot-events, --snapshot-age and --stop-patience must be greater than 0")
+	}
+	if c.BackupEvery <= 0 || c.BackupKeep < c.BackupEvery {
+		return errors.New("--backup-every must be greater than 0, --backup-keep at least as long")
 	}
 	if c.Replicas < 1 || c.Replicas > 5 {
 		return errors.New("--replicas must be 1 to 5")
@@ -52,7 +58,8 @@ func (c CLI) config(logger *slog.Logger) Config {
 		NATSURL: c.NatsURL, Credentials: c.NatsCreds, Replicas: c.Replicas,
 		Policy: c.SessionPolicy, Window: c.SessionWindow, MaxQueue: c.MaxQueue,
 		SnapshotEvents: c.SnapshotEvents, SnapshotAge: c.SnapshotAge, StopPatience: c.StopPatience,
-		Logger: logger,
+		Backups: BackupConfig{Dir: c.BackupDir, Every: time.Duration(c.BackupEvery), Keep: time.Duration(c.BackupKeep)},
+		Logger:  logger,
 	}
 }
 

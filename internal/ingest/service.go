@@ -44,6 +44,8 @@ type Config struct {
 	// last one on.
 	SnapshotEvents int
 	SnapshotAge    time.Duration
+	// Backups is the schedule of the log's backups.
+	Backups BackupConfig
 	// StopPatience bounds how long Stop waits for requests to be answered.
 	StopPatience time.Duration
 	Logger       *slog.Logger
@@ -60,8 +62,10 @@ type Service struct {
 	door      *natsDoor
 	failed    chan error    // gets the one error that ends ingest
 	committed chan struct{} // closed when the committer is gone
-	stopError error         // of the committer, read after committed
-	damage    error         // a damaged log, found by Start
+	// endBackups ends the schedule of backups and waits for it.
+	endBackups func()
+	stopError  error // of the committer, read after committed
+	damage     error // a damaged log, found by Start
 }
 
 // Start returns when the log is open, the state is at its end, and both doors
@@ -75,6 +79,8 @@ func Start(ctx context.Context, config Config) (_ *Service, err error) {
 		config:    config,
 		failed:    make(chan error, 2),
 		committed: make(chan struct{}),
+
+		endBackups: func() {},
 	}
 	defer func() {
 		if err != nil {
@@ -117,6 +123,9 @@ func Start(ctx context.Context, config Config) (_ *Service, err error) {
 	}
 	if s.door, err = openNATSDoor(s.desk, conn); err != nil {
 		return nil, err
+	}
+	if config.Backups.Dir != "" && s.damage == nil {
+		s.scheduleBackups(metrics)
 	}
 	return s, nil
 }
@@ -243,6 +252,7 @@ func (s *Service) Stop() error {
 	err = errors.Join(err, <-doors)
 	close(s.committer.stopping)
 	<-s.committed
+	s.endBackups()
 	return errors.Join(err, s.stopError, s.shutServer())
 }
 
