@@ -50,6 +50,10 @@ type Tier struct {
 	names    naming
 	database string
 	takeOver bool
+	// schema is the newest that this program knows.
+	schema int64
+	// owner is what the checkpoint of a shadow must say to be this one.
+	owner string
 	// ready remembers that the schema was looked at and is as it should be.
 	ready bool
 }
@@ -82,12 +86,13 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	}
 	patient := config.Clone()
 	patient.ReadTimeout = ddlTimeout
+	patient.Params["lock_wait_timeout"] = "1"
 	ddl, err := connect(patient)
 	if err != nil {
 		db.Close()
 		return nil, err
 	}
-	return &Tier{db: db, ddl: ddl, names: live, database: config.DBName, takeOver: o.TakeOver}, nil
+	return &Tier{db: db, ddl: ddl, names: live, database: config.DBName, takeOver: o.TakeOver, schema: newestMigration()}, nil
 }
 
 func connect(config *driver.Config) (*sql.DB, error) {
