@@ -245,3 +245,17 @@ type RoleRevoked struct {
 	Username string `json:"username"`
 	Role     string `json:"role"`
 }
+
+// TierParked tells what became of an event that a tier could not apply. It is a
+// record for people: it changes no tier.
+type TierParked struct {
+	// Tier is redis, mysql, clickhouse or file.
+	Tier string `json:"tier"`
+	// Action is parked, retried or discarded.
+	Action string `json:"action"`
+	// About is the subject of the event, whose later events wait behind it.
+	About string `json:"about"`
+	// Sequence is the event's.
+	Sequence int64  `json:"sequence"`
+	Reason   string `json:"reason,omitzero"`
+}

@@ -18,6 +18,9 @@ const (
 	MaxDepth = 64
 	// MaxEventBytes is the longest canonical encoding of one event, in bytes.
 	MaxEventBytes = 1 << 20
+	// MaxSequence bounds a sequence inside an event: JSON readers in every
+	// language keep integers exact up to it.
+	MaxSequence = 1<<53 - 1
 )
 
 // Type is an event's CloudEvents type, such as "trade.recorded.v1".
@@ -51,6 +54,7 @@ const (
 	TypeUserPasswordChanged     Type = "user.password_changed.v1"
 	TypeRoleGranted             Type = "role.granted.v1"
 	TypeRoleRevoked             Type = "role.revoked.v1"
+	TypeTierParked              Type = "tier.parked.v1"
 )
 
 // Event is one fact on the tape: a CloudEvents 1.0 envelope around typed Data.

@@ -202,6 +202,15 @@ var payloads = map[events.Type]func(*rapid.T) events.Data{
 	events.TypeRoleRevoked: func(t *rapid.T) events.Data {
 		return &events.RoleRevoked{Username: genUser.Draw(t, "user"), Role: genRole.Draw(t, "role")}
 	},
+	events.TypeTierParked: func(t *rapid.T) events.Data {
+		return &events.TierParked{
+			Tier:     rapid.SampledFrom([]string{"redis", "mysql", "clickhouse", "file"}).Draw(t, "tier"),
+			Action:   rapid.SampledFrom([]string{"parked", "retried", "discarded"}).Draw(t, "action"),
+			About:    "account/" + genAccount.Draw(t, "account"),
+			Sequence: rapid.Int64Range(1, events.MaxSequence).Draw(t, "sequence"),
+			Reason:   rapid.SampledFrom([]string{"", "Data too long for column 'remark' at row 1"}).Draw(t, "reason"),
+		}
+	},
 }
 
 func genParams(t *rapid.T) jsontext.Value {

@@ -236,6 +236,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"ip with a zone", envelope("user.login_failed.v1", `{"username":"li_lei","ip":"fe80::1%eth0"}`), "data.ip", "must be an IPv4 or IPv6 address"},
 		{"user status", envelope("user.status_changed.v1", `{"username":"li_lei","status":"suspended"}`), "data.status", "must be one of active, inactive, locked"},
 		{"role granted", envelope("role.granted.v1", `{"username":"li_lei","role":"Admin"}`), "data.role", "must be one of admin"},
+		{"unknown tier", envelope("tier.parked.v1", `{"tier":"tape","action":"parked","about":"account/55009728","sequence":1}`), "data.tier", "must be one of"},
+		{"unknown action", envelope("tier.parked.v1", `{"tier":"mysql","action":"lost","about":"account/55009728","sequence":1}`), "data.action", "must be one of"},
+		{"no sequence", envelope("tier.parked.v1", `{"tier":"mysql","action":"parked","about":"account/55009728","sequence":0}`), "data.sequence", "must be at least 1"},
 		{"role missing", envelope("role.revoked.v1", `{"username":"li_lei"}`), "data.role", "is required"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -72,6 +72,7 @@ func init() {
 		&StrategyStatusChanged{}, &StrategyBound{}, &BindingChanged{}, &StrategyUnbound{},
 		&ParamSaved{}, &ParamActivated{}, &KlineRecorded{}, &UserRegistered{}, &UserLoggedIn{},
 		&UserLoginFailed{}, &UserStatusChanged{}, &UserPasswordChanged{}, &RoleGranted{}, &RoleRevoked{},
+		&TierParked{},
 	} {
 		t := reflect.TypeOf(d).Elem()
 		kinds[d.Type()] = &kind{typ: d.Type(), data: t, schema: schemaOf(t)}

@@ -28,6 +28,7 @@ func (*UserStatusChanged) Type() Type       { return TypeUserStatusChanged }
 func (*UserPasswordChanged) Type() Type     { return TypeUserPasswordChanged }
 func (*RoleGranted) Type() Type             { return TypeRoleGranted }
 func (*RoleRevoked) Type() Type             { return TypeRoleRevoked }
+func (*TierParked) Type() Type              { return TypeTierParked }
 
 func (d *TradeRecorded) Subject() string           { return "account/" + d.AccountID }
 func (d *PositionOpened) Subject() string          { return "account/" + d.AccountID }
@@ -55,3 +56,4 @@ func (d *UserStatusChanged) Subject() string       { return "user/" + d.Username
 func (d *UserPasswordChanged) Subject() string     { return "user/" + d.Username }
 func (d *RoleGranted) Subject() string             { return "user/" + d.Username }
 func (d *RoleRevoked) Subject() string             { return "user/" + d.Username }
+func (d *TierParked) Subject() string              { return "tier/" + d.Tier }

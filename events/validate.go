@@ -369,3 +369,13 @@ func (d *RoleRevoked) normalize() error {
 	r.role("role", d.Role)
 	return r.err
 }
+
+func (d *TierParked) normalize() error {
+	var r rules
+	r.oneOf("tier", d.Tier, "redis", "mysql", "clickhouse", "file")
+	r.oneOf("action", d.Action, "parked", "retried", "discarded")
+	r.title("about", d.About, 100)
+	r.integer("sequence", d.Sequence, 1, MaxSequence)
+	r.text("reason", d.Reason, 1000)
+	return r.err
+}

@@ -106,6 +106,7 @@ func TestWireFormatNamesEveryLimit(t *testing.T) {
 		"MaxEventBytes": events.MaxEventBytes, "MaxBatch": events.MaxBatch, "MaxUnscaled": events.MaxUnscaled,
 		"MaxVolume": events.MaxVolume, "MaxBars": events.MaxBars, "MaxParams": events.MaxParams,
 		"MaxHeldDays": events.MaxHeldDays, "MaxParamVersion": events.MaxParamVersion, "MinBcryptCost": events.MinBcryptCost,
+		"MaxSequence": events.MaxSequence,
 	}, documented)
 	require.Equal(t, eventlog.MaxFrameEvents, events.MaxBatch)
 }

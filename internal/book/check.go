@@ -48,7 +48,7 @@ func (b *Book) Check(e *events.Event) (Verdict, error) {
 			return verdict, err
 		}
 		return checkStatus(accountMoves, b.created(d.AccountID).row.Status, d.Status)
-	case *events.KlineRecorded:
+	case *events.KlineRecorded, *events.TierParked:
 		return apply, nil
 	}
 	return b.checkMaster(e.Data)

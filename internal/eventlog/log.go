@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
 )
 
 // Config says where the log's NATS is.
@@ -109,6 +111,24 @@ func (l *Log) Info(ctx context.Context) (Info, error) {
 		return Info{}, err
 	}
 	return l.info(ctx, si)
+}
+
+// IngestSubject is where ingest takes events over the log's NATS.
+const IngestSubject = "ingest.v1.events"
+
+// Publish hands events, one JSON a line, to ingest and returns when they are on
+// the log. It wraps ErrUnreachable when no ingest answers.
+func (l *Log) Publish(ctx context.Context, ndjson []byte) error {
+	ctx, cancel := l.bounded(ctx)
+	defer cancel()
+	answer, err := l.nc.RequestWithContext(ctx, IngestSubject, ndjson)
+	if err != nil {
+		return fmt.Errorf("eventlog: publish: %w: %w", ErrUnreachable, err)
+	}
+	if kind := answer.Header.Get("Content-Type"); kind == events.ProblemMediaType {
+		return fmt.Errorf("eventlog: publish: refused: %s", answer.Data)
+	}
+	return nil
 }
 
 // Close ends the connection; Readers that are still open fail.

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
 const (
 	// Subject is where the NATS door takes requests.
-	Subject = "ingest.v1.events"
+	Subject = eventlog.IngestSubject
 	// AtomicHeader "true" and PolicyHeader ask for what atomic and
 	// session_policy ask for over HTTP.
 	AtomicHeader = "Tapedeck-Atomic"

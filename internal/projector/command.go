@@ -24,8 +24,9 @@ type Batching struct {
 // Command is what the command line of every projector embeds.
 type Command struct {
 	settings.Common
-	NatsURL  string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
-	TakeOver bool   `help:"Replace data that Tapedeck did not write with what the log says."`
+	NatsURL   string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
+	OnRefused string `help:"What to do with an event that the tier refuses for good: ${enum}. Parked events and later ones of their subject wait for replay parked." enum:"stop,park" default:"stop"`
+	TakeOver  bool   `help:"Replace data that Tapedeck did not write with what the log says."`
 }
 
 // Main runs the projector of one tier until SIGINT or SIGTERM and returns the
@@ -48,6 +49,7 @@ func (c Command) Main(name, metrics string, batching Batching, open func(ctx con
 		OpenTier:  open,
 		Pace:      batching.Pace,
 		BatchRows: batching.Rows,
+		Park:      c.OnRefused == "park",
 		Logger:    logger,
 		State:     state,
 	}

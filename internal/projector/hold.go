@@ -20,6 +20,8 @@ type Hold struct {
 	// Expires ends a hold by itself, so that a command that was killed leaves
 	// none for ever; zero is never.
 	Expires time.Time `json:"expires,omitzero"`
+	// Parking says which events the tier leaves out, as Parking.Text; "" is none.
+	Parking string `json:"parking,omitzero"`
 }
 
 // IsZero reports whether this is no hold.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
@@ -23,6 +24,9 @@ type Runner struct {
 	Pace      time.Duration
 	BatchRows int
 
+	// Park makes an event that the tier refuses wait, with all later ones of
+	// its subject, instead of stopping the projector.
+	Park   bool
 	Logger *slog.Logger
 	State  *State
 
@@ -129,18 +133,17 @@ func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed boo
 		r.State.waitingAt(from)
 		return false, fmt.Errorf("%s: %w", tier.Name(), hold.Err())
 	}
-	frames, err := log.Read(ctx, from, eventlog.ReadOptions{Follow: true})
+	parking, err := hold.ReadParking()
 	if err != nil {
-		return false, fmt.Errorf("read log after sequence %d: %w", from.Sequence, err)
+		return false, err
 	}
-	defer frames.Close()
 	r.wasHeld = false
-	r.State.started(from)
+	r.State.started(from, len(parking.Parked))
 	r.Logger.Info("projecting", "tier", tier.Name(), "from_sequence", from.Sequence+1)
-
 	player := Player{
 		// Up to a hold that lies ahead exactly; the next session waits there.
 		Bound:     Bound{UntilSequence: hold.Until},
+		Only:      func(e *events.Event) bool { return !parking.Excludes(e) },
 		Pace:      r.Pace,
 		BatchRows: r.BatchRows,
 		Observe:   r.State,
@@ -153,11 +156,24 @@ func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed boo
 			return err
 		},
 	}
-	at, err := player.Play(ctx, frames, tier, from)
+	at, err := play(ctx, log, player, tier, from, true)
+	if r.Park && errors.Is(err, ErrRefused) {
+		err = r.park(ctx, log, player, tier)
+	}
 	if err == nil {
 		err = fmt.Errorf("%s: %w", tier.Name(), hold.Err())
 	}
 	return at != from, err
+}
+
+// play plays what the log holds after a checkpoint.
+func play(ctx context.Context, log *eventlog.Log, player Player, tier Tier, from eventlog.Checkpoint, follow bool) (eventlog.Checkpoint, error) {
+	frames, err := log.Read(ctx, from, eventlog.ReadOptions{Follow: follow})
+	if err != nil {
+		return from, fmt.Errorf("read log after sequence %d: %w", from.Sequence, err)
+	}
+	defer frames.Close()
+	return player.Play(ctx, frames, tier, from)
 }
 
 // position is where a tier is and what holds it. An expired hold is none.
@@ -166,16 +182,12 @@ func position(ctx context.Context, tier Live) (eventlog.Checkpoint, Hold, error)
 	if err != nil {
 		return at, Hold{}, fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
 	}
-	steered, ok := tier.(Steered)
-	if !ok {
-		return at, Hold{}, nil
-	}
-	hold, err := steered.Hold(ctx)
+	hold, err := tier.Hold(ctx)
 	if err != nil {
 		return at, hold, fmt.Errorf("%s: read hold: %w", tier.Name(), err)
 	}
 	if !hold.Expires.IsZero() && time.Now().After(hold.Expires) {
-		hold = Hold{}
+		hold = hold.Released()
 	}
 	return at, hold, nil
 }

@@ -24,6 +24,8 @@ type State struct {
 	last  uint64
 	// pending are the frames read but not yet applied, oldest first.
 	pending []pendingFrame
+	// parked is how many subjects wait behind an event that was refused.
+	parked  int
 	batches uint64
 	applied uint64
 	seconds float64
@@ -68,10 +70,10 @@ func (s *State) Lag() Lag {
 	return lag
 }
 
-func (s *State) started(at eventlog.Checkpoint) {
+func (s *State) started(at eventlog.Checkpoint, parked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running, s.reason, s.known, s.checkpoint, s.pending = true, "", true, at, nil
+	s.running, s.reason, s.known, s.checkpoint, s.pending, s.parked = true, "", true, at, nil, parked
 }
 
 // waitingAt takes the checkpoint of a tier that does not go on now.
@@ -135,6 +137,7 @@ var (
 	descLagEvents  = prometheus.NewDesc("tapedeck_projector_lag_events", "Events on the log that the tier does not hold yet.", []string{"tier"}, nil)
 	descLagSeconds = prometheus.NewDesc("tapedeck_projector_lag_seconds", "Age of the oldest event that the tier does not hold yet.", []string{"tier"}, nil)
 	descReady      = prometheus.NewDesc("tapedeck_projector_ready", "1 while the projector follows the log.", []string{"tier"}, nil)
+	descParked     = prometheus.NewDesc("tapedeck_projector_parked_subjects", "Subjects that wait behind an event which the tier refused.", []string{"tier"}, nil)
 	descBatches    = prometheus.NewDesc("tapedeck_projector_batches_total", "Batches applied.", []string{"tier"}, nil)
 	descApplied    = prometheus.NewDesc("tapedeck_projector_events_total", "Events applied.", []string{"tier"}, nil)
 	descSeconds    = prometheus.NewDesc("tapedeck_projector_apply_seconds_total", "Time spent applying batches.", []string{"tier"}, nil)
@@ -161,6 +164,7 @@ func (s *State) Collect(ch chan<- prometheus.Metric) {
 		gauge(descLagSeconds, lag.Age.Seconds())
 	}
 	gauge(descReady, map[bool]float64{true: 1}[ready])
+	gauge(descParked, float64(s.parked))
 	counter(descBatches, float64(s.batches))
 	counter(descApplied, float64(s.applied))
 	counter(descSeconds, s.seconds)

@@ -86,11 +86,6 @@ type Live interface {
 	// began it under the same plan, else empty. What another plan left there is
 	// dropped. A plan is a text that says what the shadow shall become.
 	Shadow(ctx context.Context, plan string) (Shadow, error)
-}
-
-// Steered is a live tier that can be held, swapped back and repaired.
-type Steered interface {
-	Live
 	// Hold is the hold that lies on the tier; the zero Hold when none does.
 	Hold(ctx context.Context) (Hold, error)
 	// SetHold puts a hold on the tier in place of the one that is there; the
@@ -113,3 +108,6 @@ type Change struct {
 	Key   string
 	Value *string
 }
+
+// Steered is the former name of Live.
+type Steered = Live

@@ -109,7 +109,7 @@ func (c cutCommand) stopAt(e *Env, log *eventlog.Log, names []string, until uint
 	if len(names) == 0 {
 		return awaitLog(e, log, until)
 	}
-	return e.behindBarrier(names[0], until, "cut", func() error {
+	return e.behind(barrier{tier: names[0], until: until, reason: "cut"}, func() error {
 		if err := c.stopAt(e, log, names[1:], until, dumps); err != nil {
 			return err
 		}
@@ -177,11 +177,11 @@ func (c cutCommand) compare(e *Env, log *eventlog.Log, name string, dump *proof.
 	}
 	kinds := tier.Kinds()
 	tier.Close()
-	if err := e.compare(log, dump, kinds, projector.Bound{}, c.proofFlags, &answer); err != nil {
+	if err := e.compare(log, dump, kinds, projector.Bound{}.Includes, c.proofFlags, &answer); err != nil {
 		return answer, err
 	}
 	answer.Equal = len(answer.Differences) == 0
-	return answer, e.explain(log, dump.At, projector.Bound{}, answer.Differences)
+	return answer, e.explain(log, dump.At, projector.Bound{}.Includes, answer.Differences)
 }
 
 func (a cutAnswer) text(w io.Writer) {

@@ -62,6 +62,7 @@ var payloads = []events.Data{
 	&events.StrategyStatusChanged{}, &events.StrategyBound{}, &events.BindingChanged{}, &events.StrategyUnbound{},
 	&events.ParamSaved{}, &events.ParamActivated{}, &events.KlineRecorded{}, &events.UserRegistered{}, &events.UserLoggedIn{},
 	&events.UserLoginFailed{}, &events.UserStatusChanged{}, &events.UserPasswordChanged{}, &events.RoleGranted{}, &events.RoleRevoked{},
+	&events.TierParked{},
 }
 
 func payloadTypes() string {

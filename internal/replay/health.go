@@ -84,6 +84,8 @@ func (c healthCommand) overLog(e *Env, log *eventlog.Log, add func(name, state, 
 			add(name, stateDown, err.Error())
 		case status.Held != "":
 			add(name, stateDegraded, fmt.Sprintf("held at sequence %d: %s", status.Checkpoint, status.Held))
+		case len(status.Parked) > 0:
+			add(name, stateDegraded, fmt.Sprintf("%d subjects parked: replay parked list --tier %s", len(status.Parked), name))
 		case status.LagSeconds > c.MaxLag.Seconds():
 			add(name, stateDegraded, fmt.Sprintf("%d events and %.1f s behind: is projector-%s running?", status.LagEvents, status.LagSeconds, name))
 		default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
@@ -16,13 +17,23 @@ const (
 	barrierRenew = barrierLife / 3
 )
 
-// behindBarrier runs do while the tier may not pass a sequence, so that what do
-// sees stays true. The barrier is renewed while do works and gone when it ends.
-// A tier past the sequence gives ErrConflict. One that is held already, by a
-// rollback say, is left as it is.
-func (e *Env) behindBarrier(name string, until uint64, reason string, do func() error) error {
-	// A tier of its own: do uses the other one meanwhile.
-	tier, err := e.openTier(name)
+// barrier keeps a tier from passing a sequence while a command works.
+type barrier struct {
+	tier   string
+	until  uint64
+	reason string
+	// parking is what the tier leaves out once the work is done; nil leaves that
+	// as it is.
+	parking *projector.Parking
+}
+
+// behind runs do while the tier may not pass the barrier, so that what do sees
+// stays true. The barrier is renewed while do works and gone when it ends. A tier
+// past the sequence gives ErrConflict. A hold that stops the tier already, of a
+// rollback say, is left in place.
+func (e *Env) behind(b barrier, do func() error) error {
+	// A tier of its own: do uses another one meanwhile.
+	tier, err := e.openTier(b.tier)
 	if err != nil {
 		return fmt.Errorf("set barrier: %w", err)
 	}
@@ -31,13 +42,23 @@ func (e *Env) behindBarrier(name string, until uint64, reason string, do func() 
 	if err != nil {
 		return fmt.Errorf("read hold: %w", err)
 	}
-	if held.Stops(until+1, time.Now()) && held.Expires.IsZero() {
-		return do()
+	standing := held
+	if !held.Expires.IsZero() {
+		standing = held.Released() // another command's barrier, dead or about to end
 	}
-	barrier := func() projector.Hold {
-		return projector.Hold{Until: until, Reason: reason, Expires: time.Now().Add(barrierLife).Truncate(time.Millisecond)}
+	if standing.Stops(b.until+1, time.Now()) {
+		if err := do(); err != nil {
+			return err
+		}
+		return b.release(e, tier, standing)
 	}
-	if err := tier.SetHold(e.Context, barrier()); err != nil {
+	stop := func() error {
+		return tier.SetHold(e.Context, projector.Hold{
+			Until: b.until, Reason: b.reason, Parking: held.Parking,
+			Expires: time.Now().Add(barrierLife).Truncate(time.Millisecond),
+		})
+	}
+	if err := stop(); err != nil {
 		return fmt.Errorf("set barrier: %w", err)
 	}
 	done := make(chan error, 1)
@@ -48,28 +69,55 @@ func (e *Env) behindBarrier(name string, until uint64, reason string, do func() 
 	for {
 		select {
 		case err := <-done:
-			return errors.Join(err, renewal, e.release(tier, until))
+			if err != nil {
+				b.parking = nil
+			}
+			return errors.Join(err, renewal, b.release(e, tier, standing))
 		case <-ticker.C:
-			if err := tier.SetHold(e.Context, barrier()); err != nil && renewal == nil {
+			if err := stop(); err != nil && renewal == nil {
 				renewal = fmt.Errorf("renew barrier: %w", err)
 			}
 		}
 	}
 }
 
-// release takes a barrier away, also after Ctrl-C. A hold of someone else's
-// that came in its place stays.
-func (e *Env) release(tier projector.Steered, until uint64) error {
+// release puts back what lay on the tier before, also after Ctrl-C. What a
+// promotion put in the barrier's place stays.
+func (b barrier) release(e *Env, tier projector.Live, standing projector.Hold) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.Context), e.CLI.Timeout)
 	defer cancel()
-	held, err := tier.Hold(ctx)
-	if err == nil && held.Until == until && !held.Expires.IsZero() {
-		err = tier.SetHold(ctx, projector.Hold{})
+	now, err := tier.Hold(ctx)
+	if err == nil && b.parking != nil {
+		standing, err = standing.WithParking(*b.parking)
+	}
+	if err == nil && (b.parking != nil || now.Reason == b.reason && !now.Expires.IsZero()) {
+		err = tier.SetHold(ctx, standing)
 	}
 	if err != nil {
 		return fmt.Errorf("release barrier (it ends by itself in %s): %w", barrierLife, err)
 	}
 	return nil
+}
+
+// standing runs do while the tier stands still at the checkpoint that do gets.
+func (e *Env) standing(b barrier, tier projector.Live, do func(at eventlog.Checkpoint) error) error {
+	b.tier = tier.Name()
+	for {
+		at, err := tier.Checkpoint(e.Context)
+		if err != nil {
+			return fmt.Errorf("read checkpoint: %w", err)
+		}
+		b.until = at.Sequence
+		err = e.behind(b, func() error {
+			if now, err := tier.Checkpoint(e.Context); err != nil || now != at {
+				return errors.Join(err, projector.ErrConflict)
+			}
+			return do(at)
+		})
+		if !errors.Is(err, projector.ErrConflict) {
+			return err
+		}
+	}
 }
 
 // poll is how often a command looks again at what it waits for.

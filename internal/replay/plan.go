@@ -54,7 +54,7 @@ func (a rebuildAnswer) text(w io.Writer) {
 }
 
 // run carries a plan out, or shows it.
-func (e *Env) run(log *eventlog.Log, tier projector.Steered, p plan, dryRun bool, flags proofFlags) error {
+func (e *Env) run(log *eventlog.Log, tier projector.Live, p plan, dryRun bool, flags proofFlags) error {
 	info, err := log.Info(e.Context)
 	if err != nil {
 		return fmt.Errorf("ask the log for its end: %w", err)
@@ -107,7 +107,7 @@ func (p plan) print(w io.Writer) {
 }
 
 // build fills, proves and promotes the shadow.
-func (e *Env) build(log *eventlog.Log, tier projector.Steered, p plan, flags proofFlags) (rebuildAnswer, error) {
+func (e *Env) build(log *eventlog.Log, tier projector.Live, p plan, flags proofFlags) (rebuildAnswer, error) {
 	answer := rebuildAnswer{Tier: tier.Name()}
 	shadow, err := e.openShadow(log, tier, p)
 	if err != nil {
@@ -122,7 +122,7 @@ func (e *Env) build(log *eventlog.Log, tier projector.Steered, p plan, flags pro
 	if _, err := e.play(e.Context, log, shadow, p.bound); err != nil {
 		return answer, err
 	}
-	proved, err := e.prove(log, shadow, p.bound, flags)
+	proved, err := e.prove(log, shadow, p.bound.Includes, flags)
 	if err != nil {
 		return answer, err
 	}
@@ -148,7 +148,7 @@ func (e *Env) build(log *eventlog.Log, tier projector.Steered, p plan, flags pro
 
 // openShadow goes on with the plan's shadow, or begins it anew when what lies
 // there is of another log.
-func (e *Env) openShadow(log *eventlog.Log, tier projector.Steered, p plan) (projector.Shadow, error) {
+func (e *Env) openShadow(log *eventlog.Log, tier projector.Live, p plan) (projector.Shadow, error) {
 	for {
 		shadow, err := tier.Shadow(e.Context, p.text())
 		if err != nil {
@@ -171,7 +171,7 @@ func (e *Env) openShadow(log *eventlog.Log, tier projector.Steered, p plan) (pro
 
 // swapFresh promotes a shadow that is at the log's end, or further than the
 // live tier ever was: the live one waits at a barrier for the last few events.
-func (e *Env) swapFresh(log *eventlog.Log, tier projector.Steered, shadow projector.Shadow) (uint64, error) {
+func (e *Env) swapFresh(log *eventlog.Log, tier projector.Live, shadow projector.Shadow) (uint64, error) {
 	for {
 		at, err := e.play(e.Context, log, shadow, projector.Bound{})
 		if err != nil {
@@ -189,7 +189,7 @@ func (e *Env) swapFresh(log *eventlog.Log, tier projector.Steered, shadow projec
 			}
 			return shadow.Promote(e.Context, projector.Hold{})
 		}
-		err = e.behindBarrier(tier.Name(), info.Last, "swap of a rebuild", swap)
+		err = e.behind(barrier{tier: tier.Name(), until: info.Last, reason: "swap of a rebuild"}, swap)
 		if errors.Is(err, projector.ErrRefused) {
 			// A tier so damaged that it takes no hold takes no events either.
 			err = swap()

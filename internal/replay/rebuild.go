@@ -49,7 +49,7 @@ func (c rebuildCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
-	return e.eachTier(c.Tier, func(tier projector.Steered) error {
+	return e.eachTier(c.Tier, func(tier projector.Live) error {
 		hold, err := tier.Hold(e.Context)
 		if err == nil && hold.Stops(hold.Until+1, time.Now()) && hold.Expires.IsZero() && !c.DryRun && !c.SwapBack {
 			return usage("it is held (%s): replay resume --tier %s first", hold.Reason, tier.Name())
@@ -105,7 +105,7 @@ func accountOf(d proof.Difference) string {
 
 // swapBack puts the previous contents in the live ones' place, with the hold
 // that lay on them.
-func (e *Env) swapBack(tier projector.Steered, dryRun bool) error {
+func (e *Env) swapBack(tier projector.Live, dryRun bool) error {
 	previous, err := tier.Previous(e.Context)
 	if errors.Is(err, projector.ErrNoPrevious) {
 		return usage("%v", err)
@@ -139,7 +139,7 @@ func (e *Env) swapBack(tier projector.Steered, dryRun bool) error {
 }
 
 // rebuildRows rewrites the rows of a scope.
-func (e *Env) rebuildRows(log *eventlog.Log, tier projector.Steered, c rebuildCommand, within rowFilter) error {
+func (e *Env) rebuildRows(log *eventlog.Log, tier projector.Live, c rebuildCommand, within rowFilter) error {
 	var answer verifyAnswer
 	var err error
 	if c.DryRun {

@@ -40,6 +40,7 @@ type CLI struct {
 	Resume   resumeCommand   `cmd:"" help:"Let a held tier go on."`
 	Cut      cutCommand      `cmd:"" help:"Prove that all tiers equal the log at one and the same sequence."`
 	Health   healthCommand   `cmd:"" help:"Tell every component's state, also by the exit code."`
+	Parked   parkedCommand   `cmd:"" help:"List, show, retry or discard events that a tier refused."`
 	Verify   verifyCommand   `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
 	Audit    auditCommand    `cmd:"" help:"Walk the whole log, prove chain and contiguity, and every tier's anchor in it."`
 	Anchor   anchorCommand   `cmd:"" help:"Sign the log's end, for replay audit --anchor."`

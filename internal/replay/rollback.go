@@ -29,7 +29,7 @@ func (c rollbackCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
-	return e.eachTier(c.Tier, func(tier projector.Steered) error {
+	return e.eachTier(c.Tier, func(tier projector.Live) error {
 		p := plan{Tier: tier.Name(), Command: "rollback", Bound: bound.String(), bound: bound, hold: true}
 		return e.run(log, tier, p, c.DryRun, c.proofFlags)
 	})
@@ -55,7 +55,7 @@ func (c resumeCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
-	return e.eachTier(c.Tier, func(tier projector.Steered) error {
+	return e.eachTier(c.Tier, func(tier projector.Live) error {
 		hold, err := tier.Hold(e.Context)
 		if err != nil {
 			return fmt.Errorf("read hold: %w", err)
@@ -67,10 +67,10 @@ func (c resumeCommand) Run(e *Env) error {
 		if err != nil {
 			return fmt.Errorf("read checkpoint: %w", err)
 		}
-		if err := tier.SetHold(e.Context, projector.Hold{}); err != nil {
+		if err := tier.SetHold(e.Context, hold.Released()); err != nil {
 			return fmt.Errorf("release hold: %w", err)
 		}
-		answer := resumeAnswer{tier.Name(), at.Sequence, !hold.IsZero(), hold.Reason}
+		answer := resumeAnswer{tier.Name(), at.Sequence, hold.Reason != "", hold.Reason}
 		return e.print(answer, answer.text)
 	})
 }

@@ -1,18 +1,23 @@
 package replay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/file"
 )
 
 type snapshotCommand struct {
-	Out      string `help:"Folder to write; it must not exist or be empty." required:"" placeholder:"DIR"`
+	Out      string `help:"Folder to write; it must not exist or be empty." xor:"target" required:"" placeholder:"DIR"`
+	To       string `help:"Instead of a folder an empty database, e.g. mysql=user:password@tcp(127.0.0.1:3306)/june: redis=URL, mysql=DSN or clickhouse=DSN." xor:"target" required:"" placeholder:"TIER=PLACE"`
 	Encoding string `help:"Encoding of deal_hist.csv: ${enum}; gbk is what Python on Chinese Windows reads." enum:"utf-8,gbk" default:"utf-8"`
 	boundFlags
 }
@@ -31,14 +36,21 @@ func (c snapshotCommand) Run(e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := requireEmpty(c.Out); err != nil {
-		return err
-	}
 	log, err := e.openLog()
 	if err != nil {
 		return err
 	}
 	defer log.Close()
+	if c.To != "" {
+		return c.intoDatabase(e, log, bound)
+	}
+	return c.intoFolder(e, log, bound)
+}
+
+func (c snapshotCommand) intoFolder(e *Env, log *eventlog.Log, bound projector.Bound) error {
+	if err := requireEmpty(c.Out); err != nil {
+		return err
+	}
 	building := c.Out + ".building"
 	if err := os.RemoveAll(building); err != nil {
 		return fmt.Errorf("clear what an earlier snapshot left: %w", err)
@@ -67,9 +79,80 @@ func (c snapshotCommand) Run(e *Env) error {
 		return fmt.Errorf("put snapshot in place: %w", err)
 	}
 	answer := snapshotAnswer{c.Out, describe(bound, at.Sequence), at.Sequence, at.Chain.String()}
-	return e.print(answer, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, log read up to sequence %d\n", answer.Out, answer.Bound, answer.Sequence)
-	})
+	return e.print(answer, answer.text)
+}
+
+func (a snapshotAnswer) text(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s, log read up to sequence %d\n", a.Out, a.Bound, a.Sequence)
+}
+
+// intoDatabase fills an empty database and holds it there, so that no projector
+// carries it on by mistake. The hold comes first: a rerun after kill -9 knows
+// by it what was begun, and goes on.
+func (c snapshotCommand) intoDatabase(e *Env, log *eventlog.Log, bound projector.Bound) error {
+	name, place, _ := strings.Cut(c.To, "=")
+	kind, ok := kindNamed(name)
+	if !ok || place == "" {
+		return usage("--to %s: write TIER=PLACE, TIER being redis, mysql, clickhouse or file", settings.Redact(c.To))
+	}
+	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
+	defer cancel()
+	live, err := kind.open(ctx, place)
+	if err != nil {
+		return fmt.Errorf("--to %s: %w", name, err)
+	}
+	defer live.Close()
+	tier := live.(projector.Live)
+	until, err := beginSnapshot(e, log, tier, bound)
+	if err != nil {
+		return fmt.Errorf("--to %s: %w", name, err)
+	}
+	at, err := e.play(e.Context, log, tier, bound)
+	if err != nil {
+		return fmt.Errorf("--to %s: (run it again to go on) %w", name, err)
+	}
+	proved, err := e.prove(log, tier, bound.Includes, proofFlags{Memory: 1024})
+	if err != nil {
+		return fmt.Errorf("--to %s: %w", name, err)
+	}
+	if !proved.Equal {
+		proved.text(e.Err)
+		return ErrDifferences
+	}
+	answer := snapshotAnswer{settings.Redact(c.To), describe(bound, until), at.Sequence, at.Chain.String()}
+	return e.print(answer, answer.text)
+}
+
+// beginSnapshot holds an empty tier for a snapshot, or finds that one of the
+// same bound was begun there.
+func beginSnapshot(e *Env, log *eventlog.Log, tier projector.Live, bound projector.Bound) (until uint64, err error) {
+	at, err := tier.Checkpoint(e.Context)
+	if err != nil {
+		return 0, err
+	}
+	held, err := tier.Hold(e.Context)
+	if err != nil {
+		return 0, err
+	}
+	reason := "snapshot, " + bound.String()
+	if held.Reason == reason && !held.IsZero() {
+		return held.Until, nil
+	}
+	if at.Sequence > 0 || !held.IsZero() {
+		return 0, usage("it holds events up to %d already: name an empty database", at.Sequence)
+	}
+	info, err := log.Info(e.Context)
+	if err != nil {
+		return 0, fmt.Errorf("ask the log for its end: %w", err)
+	}
+	hold := projector.Hold{Until: info.Last, Reason: reason}
+	if bound.UntilSequence > 0 {
+		hold.Until = bound.UntilSequence
+	}
+	if !bound.IsPrefix() {
+		hold.Bound = bound.String()
+	}
+	return hold.Until, tier.SetHold(e.Context, hold)
 }
 
 func requireEmpty(dir string) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
 type statusCommand struct{}
@@ -29,6 +30,8 @@ type tierStatus struct {
 	Tier string `json:"tier"`
 	// Held says why the tier is held, if it is.
 	Held string `json:"held,omitempty"`
+	// Parked are the subjects that wait behind an event which the tier refused.
+	Parked []projector.ParkedSubject `json:"parked,omitempty"`
 	// The position is nil when the tier cannot be asked: not knowing is not
 	// being up to date.
 	*tierPosition
@@ -89,6 +92,11 @@ func (e *Env) tierStatus(log *eventlog.Log, info eventlog.Info, name string) (ti
 	if hold.Stops(hold.Until+1, time.Now()) {
 		status.Held = hold.Reason
 	}
+	parking, err := hold.ReadParking()
+	if err != nil {
+		return status, err
+	}
+	status.Parked = parking.Parked
 	if at.Sequence >= info.Last {
 		return status, proveAnchor(ctx, log, at)
 	}
@@ -132,6 +140,9 @@ func (a statusAnswer) text(w io.Writer) {
 		state := "ok"
 		if t.LagEvents > 0 {
 			state = "behind"
+		}
+		if len(t.Parked) > 0 {
+			state = fmt.Sprintf("%d subjects parked", len(t.Parked))
 		}
 		if t.Held != "" {
 			state = "held: " + t.Held

@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/tier/clickhouse"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/file"
+	"github.com/seed-744e3d1b/tapedeck/internal/tier/mysql"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
 
@@ -35,6 +37,20 @@ var tierKinds = []tierKind{
 		func(f tierFlags) string { return f.RedisURL },
 		func(ctx context.Context, url string) (projector.Live, error) {
 			return redis.Open(ctx, redis.Options{URL: url})
+		},
+	},
+	{
+		"mysql", "--mysql-dsn or TAPEDECK_MYSQL_DSN",
+		func(f tierFlags) string { return f.MysqlDSN },
+		func(ctx context.Context, dsn string) (projector.Live, error) {
+			return mysql.Open(ctx, mysql.Options{DSN: dsn})
+		},
+	},
+	{
+		"clickhouse", "--clickhouse-dsn or TAPEDECK_CLICKHOUSE_DSN",
+		func(f tierFlags) string { return f.ClickhouseDSN },
+		func(ctx context.Context, dsn string) (projector.Live, error) {
+			return clickhouse.Open(ctx, clickhouse.Options{DSN: dsn})
 		},
 	},
 	{
@@ -90,7 +106,7 @@ func (f tierFlags) selectTiers(value string) ([]string, error) {
 }
 
 // openTier opens a configured tier.
-func (e *Env) openTier(name string) (projector.Steered, error) {
+func (e *Env) openTier(name string) (projector.Live, error) {
 	kind, ok := kindNamed(name)
 	if !ok {
 		return nil, fmt.Errorf("unknown tier %q", name)
@@ -101,11 +117,11 @@ func (e *Env) openTier(name string) (projector.Steered, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tier.(projector.Steered), nil
+	return tier.(projector.Live), nil
 }
 
 // eachTier runs do for every selected tier in turn, opened.
-func (e *Env) eachTier(selected string, do func(tier projector.Steered) error) error {
+func (e *Env) eachTier(selected string, do func(tier projector.Live) error) error {
 	names, err := e.CLI.selectTiers(selected)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -58,7 +57,7 @@ func (c verifyCommand) Run(e *Env) error {
 	}
 	defer log.Close()
 	equal := true
-	err = e.eachTier(c.Tier, func(tier projector.Steered) error {
+	err = e.eachTier(c.Tier, func(tier projector.Live) error {
 		answer, err := e.verify(log, tier, c.proofFlags)
 		if err != nil {
 			return err
@@ -82,38 +81,51 @@ func (c verifyCommand) Run(e *Env) error {
 
 // verify compares what a tier holds with the fold at its checkpoint; a tier
 // that is held with only some of the events, with the fold of those.
-func (e *Env) verify(log *eventlog.Log, tier projector.Steered, flags proofFlags) (verifyAnswer, error) {
+func (e *Env) verify(log *eventlog.Log, tier projector.Live, flags proofFlags) (verifyAnswer, error) {
 	hold, err := tier.Hold(e.Context)
 	if err != nil {
 		return verifyAnswer{}, fmt.Errorf("read hold: %w", err)
 	}
-	bound, err := projector.ParseBound(hold.Bound)
+	includes, err := included(hold)
 	if err != nil {
 		return verifyAnswer{}, err
 	}
-	answer, err := e.prove(log, tier, bound, flags)
+	answer, err := e.prove(log, tier, includes, flags)
 	answer.Bound = hold.Bound
 	return answer, err
 }
 
-// prove compares what a tier holds with the fold of what the bound lets pass up
-// to the tier's checkpoint.
-func (e *Env) prove(log *eventlog.Log, tier projector.Tier, bound projector.Bound, flags proofFlags) (verifyAnswer, error) {
+// included tells which events up to its checkpoint a tier under a hold has.
+func included(hold projector.Hold) (func(*events.Event) bool, error) {
+	bound, err := projector.ParseBound(hold.Bound)
+	if err != nil {
+		return nil, err
+	}
+	parking, err := hold.ReadParking()
+	if err != nil {
+		return nil, err
+	}
+	return func(event *events.Event) bool { return bound.Includes(event) && !parking.Excludes(event) }, nil
+}
+
+// prove compares what a tier holds with the fold of the events up to its
+// checkpoint that are included.
+func (e *Env) prove(log *eventlog.Log, tier projector.Tier, includes func(*events.Event) bool, flags proofFlags) (verifyAnswer, error) {
 	answer := verifyAnswer{Tier: tier.Name(), Differences: []proof.Difference{}}
 	dump, err := proof.Take(e.Context, tier)
 	if err != nil {
 		return answer, err
 	}
 	defer dump.Close()
-	if err := e.compare(log, dump, tier.Kinds(), bound, flags, &answer); err != nil {
+	if err := e.compare(log, dump, tier.Kinds(), includes, flags, &answer); err != nil {
 		return answer, err
 	}
 	answer.Sequence, answer.Chain, answer.Rows, answer.Digest = dump.At.Sequence, dump.At.Chain.String(), dump.Rows, dump.Digest()
 	answer.Equal = len(answer.Differences) == 0
-	return answer, e.explain(log, dump.At, bound, answer.Differences)
+	return answer, e.explain(log, dump.At, includes, answer.Differences)
 }
 
-func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, bound projector.Bound, flags proofFlags, answer *verifyAnswer) error {
+func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, includes func(*events.Event) bool, flags proofFlags, answer *verifyAnswer) error {
 	if err := proveAnchor(e.Context, log, dump.At); err != nil {
 		return err
 	}
@@ -127,7 +139,7 @@ func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, bo
 			return reference, nil
 		}
 		_, err := e.playOnly(log, reference, dump.At.Sequence, func(event *events.Event) bool {
-			return bound.Includes(event) && only(event)
+			return includes(event) && only(event)
 		})
 		return reference, err
 	}
@@ -143,13 +155,13 @@ func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, bo
 }
 
 // explain finds the last event about each row.
-func (e *Env) explain(log *eventlog.Log, at eventlog.Checkpoint, bound projector.Bound, differences []proof.Difference) error {
+func (e *Env) explain(log *eventlog.Log, at eventlog.Checkpoint, includes func(*events.Event) bool, differences []proof.Difference) error {
 	if len(differences) == 0 || at.Sequence == 0 {
 		return nil
 	}
 	explainer := proof.NewExplainer(differences)
 	_, err := e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
-		if bound.Includes(event) {
+		if includes(event) {
 			explainer.See(event)
 		}
 		return false
@@ -162,42 +174,34 @@ type rowFilter func(d proof.Difference) bool
 
 func everyRow(proof.Difference) bool { return true }
 
-// repairAttempts bounds how often a barrier is set anew because the projector
-// was faster.
-const repairAttempts = 100
-
 // repair rewrites what differs, while the projector waits: what is compared is
 // what is repaired.
-func (e *Env) repair(log *eventlog.Log, tier projector.Steered, flags proofFlags, within rowFilter) (answer verifyAnswer, err error) {
-	for range repairAttempts {
-		var at eventlog.Checkpoint
-		if at, err = tier.Checkpoint(e.Context); err != nil {
-			return answer, err
+func (e *Env) repair(log *eventlog.Log, tier projector.Live, flags proofFlags, within rowFilter) (answer verifyAnswer, err error) {
+	err = e.standing(barrier{reason: "repair"}, tier, func(at eventlog.Checkpoint) error {
+		if answer, err = e.verify(log, tier, flags); err != nil {
+			return err
 		}
-		err = e.behindBarrier(tier.Name(), at.Sequence, "repair", func() error {
-			if answer, err = e.verify(log, tier, flags); err != nil {
-				return err
-			}
-			if answer.More > 0 {
-				return usage("%d rows differ: rebuild the tier instead (replay rebuild --tier %s)", len(answer.Differences)+answer.More, tier.Name())
-			}
-			var changes []projector.Change
-			for _, d := range answer.Differences {
-				if within(d) {
-					changes = append(changes, d.Change())
-				}
-			}
-			answer.Repaired = len(changes)
-			if len(changes) == 0 {
-				return nil
-			}
-			return tier.Repair(e.Context, at, changes)
-		})
-		if !errors.Is(err, projector.ErrConflict) {
-			return answer, err
+		answer.Repaired, err = e.rewrite(tier, at, answer, within)
+		return err
+	})
+	return answer, err
+}
+
+// rewrite changes the rows that differ and are asked for.
+func (e *Env) rewrite(tier projector.Live, at eventlog.Checkpoint, answer verifyAnswer, within rowFilter) (int, error) {
+	if answer.More > 0 {
+		return 0, usage("%d rows differ: rebuild the tier instead (replay rebuild --tier %s)", len(answer.Differences)+answer.More, tier.Name())
+	}
+	var changes []projector.Change
+	for _, d := range answer.Differences {
+		if within(d) {
+			changes = append(changes, d.Change())
 		}
 	}
-	return answer, err
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	return len(changes), tier.Repair(e.Context, at, changes)
 }
 
 func (a verifyAnswer) text(w io.Writer) {

@@ -17,7 +17,7 @@ import (
 
 func (h Harness) shadowAndPromote(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
-		live := open().(projector.Steered)
+		live := open().(projector.Live)
 		half := rapid.IntRange(0, len(tp.batches)).Draw(t, "live is here")
 		for _, b := range tp.batches[:half] {
 			require.NoError(t, live.Apply(ctx, b))
@@ -60,7 +60,7 @@ func (h Harness) shadowResumes(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
 		const plan = "until the end"
 		half := rapid.IntRange(0, len(tp.batches)).Draw(t, "left after")
-		first, err := open().(projector.Steered).Shadow(ctx, plan)
+		first, err := open().(projector.Live).Shadow(ctx, plan)
 		require.NoError(t, err)
 		for _, b := range tp.batches[:half] {
 			require.NoError(t, first.Apply(ctx, b))
@@ -68,7 +68,7 @@ func (h Harness) shadowResumes(t *testing.T) {
 		reached, err := first.Checkpoint(ctx)
 		require.NoError(t, err)
 
-		live := open().(projector.Steered)
+		live := open().(projector.Live)
 		second, err := live.Shadow(ctx, plan)
 		require.NoError(t, err)
 		requireCheckpoint(ctx, t, second, reached)
@@ -91,7 +91,7 @@ func (h Harness) shadowResumes(t *testing.T) {
 // swapBack promotes a prefix over the whole and takes it back.
 func (h Harness) swapBack(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
-		live := open().(projector.Steered)
+		live := open().(projector.Live)
 		_, err := live.Previous(ctx)
 		require.ErrorIs(t, err, projector.ErrNoPrevious)
 		for _, b := range tp.batches {
@@ -120,7 +120,7 @@ func (h Harness) swapBack(t *testing.T) {
 		previous, err := live.Previous(ctx)
 		require.NoError(t, err)
 		require.NoError(t, previous.Discard(ctx))
-		_, err = open().(projector.Steered).Previous(ctx)
+		_, err = open().(projector.Live).Previous(ctx)
 		require.ErrorIs(t, err, projector.ErrNoPrevious)
 		requireFold(ctx, t, live, tp.events)
 	})
@@ -130,12 +130,12 @@ func (h Harness) swapBack(t *testing.T) {
 // tier that was open before, and lets everything pass when released or expired.
 func (h Harness) hold(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
-		worker, steering := open(), open().(projector.Steered)
+		worker, steering := open(), open().(projector.Live)
 		for i, b := range tp.batches {
 			at := b.From.Sequence
 			hold := projector.Hold{Until: at, Reason: "测试 'quoted' \"hold\"", Bound: "until time x"}
 			require.NoError(t, steering.SetHold(ctx, hold))
-			got, err := worker.(projector.Steered).Hold(ctx)
+			got, err := worker.(projector.Live).Hold(ctx)
 			require.NoError(t, err)
 			require.Equal(t, hold, got)
 			require.ErrorIs(t, worker.Apply(ctx, b), projector.ErrHeld)
@@ -165,7 +165,7 @@ func (h Harness) hold(t *testing.T) {
 			require.NoError(t, shadow.Apply(ctx, b))
 		}
 		require.NoError(t, shadow.Promote(ctx, promoted))
-		got, err := open().(projector.Steered).Hold(ctx)
+		got, err := open().(projector.Live).Hold(ctx)
 		require.NoError(t, err)
 		require.Equal(t, promoted, got)
 		beyond := projector.Batch{From: tp.end(), To: tp.end()}
@@ -177,7 +177,7 @@ func (h Harness) hold(t *testing.T) {
 // repair damages random rows by Repair itself and mends them again.
 func (h Harness) repair(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
-		live := open().(projector.Steered)
+		live := open().(projector.Live)
 		for _, b := range tp.batches {
 			require.NoError(t, live.Apply(ctx, b))
 		}

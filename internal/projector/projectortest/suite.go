@@ -47,7 +47,7 @@ func Run(t *testing.T, h Harness) {
 }
 
 // RunLive runs the suite and what only live tiers must do; New's tiers are
-// projector.Steered.
+// projector.Live.
 func RunLive(t *testing.T, h Harness) {
 	Run(t, h)
 	t.Run("ShadowAndPromote", h.shadowAndPromote)

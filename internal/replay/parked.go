@@ -1,0 +1,219 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
+)
+
+// parkedCommand is about events that a tier refused, and the later ones of their
+// subject, which wait with them.
+type parkedCommand struct {
+	List    parkedList    `cmd:"" help:"Show which subjects wait in which tier, and why."`
+	Show    parkedShow    `cmd:"" help:"Show the events that wait."`
+	Retry   parkedRetry   `cmd:"" help:"Apply the waiting events of a subject, once the cause is mended."`
+	Discard parkedDiscard `cmd:"" help:"Leave the refused event out for good, and apply what waits behind it."`
+}
+
+type parkedList struct {
+	Tier string `help:"Tier to look at: redis, mysql, clickhouse, file or all." enum:"redis,mysql,clickhouse,file,all" default:"all"`
+}
+
+type parkedAnswer struct {
+	Tier      string                    `json:"tier"`
+	Parked    []projector.ParkedSubject `json:"parked"`
+	Discarded []uint64                  `json:"discarded"`
+}
+
+// Run implements the command.
+func (c parkedList) Run(e *Env) error {
+	return e.eachTier(c.Tier, func(tier projector.Live) error {
+		parking, _, err := readParking(e, tier)
+		if err != nil {
+			return err
+		}
+		answer := parkedAnswer{tier.Name(), parking.Parked, parking.Discarded}
+		return e.print(answer, answer.text)
+	})
+}
+
+func readParking(e *Env, tier projector.Live) (projector.Parking, projector.Hold, error) {
+	hold, err := tier.Hold(e.Context)
+	if err != nil {
+		return projector.Parking{}, hold, fmt.Errorf("read hold: %w", err)
+	}
+	parking, err := hold.ReadParking()
+	return parking, hold, err
+}
+
+func (a parkedAnswer) text(w io.Writer) {
+	if len(a.Parked) == 0 && len(a.Discarded) == 0 {
+		fmt.Fprintf(w, "%s: nothing is parked\n", a.Tier)
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "TIER\tSUBJECT\tFROM SEQUENCE\tREASON")
+	for _, p := range a.Parked {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", a.Tier, p.Subject, p.From, p.Reason)
+	}
+	for _, sequence := range a.Discarded {
+		fmt.Fprintf(table, "%s\t\t%d\tdiscarded\n", a.Tier, sequence)
+	}
+	table.Flush()
+}
+
+type parkedShow struct {
+	Tier    string `help:"Tier to look at." enum:"redis,mysql,clickhouse,file" required:""`
+	Subject string `help:"Only this subject, e.g. account/55009728." placeholder:"SUBJECT"`
+}
+
+// Run implements the command: the waiting events, one JSON a line as they lie on
+// the log.
+func (c parkedShow) Run(e *Env) error {
+	log, err := e.openLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return e.eachTier(c.Tier, func(tier projector.Live) error {
+		parking, _, err := readParking(e, tier)
+		if err != nil || len(parking.Parked) == 0 {
+			return err
+		}
+		parking.Discarded = nil
+		at, err := tier.Checkpoint(e.Context)
+		if err != nil {
+			return fmt.Errorf("read checkpoint: %w", err)
+		}
+		var failed error
+		_, err = e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
+			if failed == nil && parking.Excludes(event) && (c.Subject == "" || event.Data.Subject() == c.Subject) {
+				var line []byte
+				if line, failed = event.AppendJSON(nil); failed == nil {
+					_, failed = fmt.Fprintf(e.Out, "%s\n", line)
+				}
+			}
+			return false
+		})
+		if err == nil {
+			err = failed
+		}
+		return err
+	})
+}
+
+type parkedRetry struct {
+	Tier    string `help:"Tier whose events wait." enum:"redis,mysql,clickhouse,file" required:""`
+	Subject string `help:"Subject to let go on, e.g. account/55009728." required:"" placeholder:"SUBJECT"`
+	proofFlags
+}
+
+// Run implements the command.
+func (c parkedRetry) Run(e *Env) error {
+	return e.unpark(c.Tier, c.Subject, "retried", c.proofFlags, func(parking projector.Parking, _ projector.ParkedSubject) projector.Parking {
+		return parking
+	})
+}
+
+type parkedDiscard struct {
+	Tier    string `help:"Tier whose events wait." enum:"redis,mysql,clickhouse,file" required:""`
+	Subject string `help:"Subject whose refused event to leave out, e.g. account/55009728." required:"" placeholder:"SUBJECT"`
+	proofFlags
+}
+
+// Run implements the command.
+func (c parkedDiscard) Run(e *Env) error {
+	return e.unpark(c.Tier, c.Subject, "discarded", c.proofFlags, func(parking projector.Parking, parked projector.ParkedSubject) projector.Parking {
+		parking.Discarded = append(parking.Discarded, parked.From)
+		return parking
+	})
+}
+
+type unparkAnswer struct {
+	Tier     string `json:"tier"`
+	Subject  string `json:"subject"`
+	Action   string `json:"action"`
+	Sequence uint64 `json:"sequence"`
+	Repaired int    `json:"repaired"`
+}
+
+// unpark lets a subject go on: while the projector waits at a barrier, the rows
+// that its events should have made are written, then the subject is no longer
+// named. A kill between the two leaves rows that are right and a name too many;
+// the command run again takes it away. The log records the act first.
+func (e *Env) unpark(tierName, subject, action string, flags proofFlags, keep func(projector.Parking, projector.ParkedSubject) projector.Parking) error {
+	log, err := e.openLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return e.eachTier(tierName, func(tier projector.Live) error {
+		parking, _, err := readParking(e, tier)
+		if err != nil {
+			return err
+		}
+		parked, ok := parking.Find(subject)
+		if !ok {
+			return usage("--subject %s is not parked there: replay parked list --tier %s", subject, tierName)
+		}
+		if err := e.recordParking(log, tierName, action, parked); err != nil {
+			return err
+		}
+		answer, err := e.repairTo(log, tier, flags, keep(parking.Without(subject), parked))
+		if err != nil {
+			return fmt.Errorf("%s still waits: %w", subject, err)
+		}
+		done := unparkAnswer{tierName, subject, action, parked.From, answer.Repaired}
+		return e.print(done, func(w io.Writer) {
+			fmt.Fprintf(w, "%s: %s goes on; event %d was %s, %d rows written\n", tierName, subject, parked.From, action, answer.Repaired)
+		})
+	})
+}
+
+// recordParking puts what an operator does on the log.
+func (e *Env) recordParking(log *eventlog.Log, tier, action string, parked projector.ParkedSubject) error {
+	record := &events.Event{
+		ID:     fmt.Sprintf("%s-%s-%d-%d", action, tier, parked.From, time.Now().UnixMilli()),
+		Source: "replay",
+		Time:   time.Now(),
+		Data:   &events.TierParked{Tier: tier, Action: action, About: parked.Subject, Sequence: int64(parked.From), Reason: parked.Reason},
+	}
+	line, err := record.AppendJSON(nil)
+	if err == nil {
+		err = log.Publish(e.Context, line)
+	}
+	if err != nil {
+		return fmt.Errorf("record that event %d is %s: %w", parked.From, action, err)
+	}
+	return nil
+}
+
+// repairTo makes a tier hold what the given parking leaves of the log, and puts
+// that parking in place.
+func (e *Env) repairTo(log *eventlog.Log, tier projector.Live, flags proofFlags, parking projector.Parking) (answer verifyAnswer, err error) {
+	err = e.standing(barrier{reason: "parked events", parking: &parking}, tier, func(at eventlog.Checkpoint) error {
+		hold, err := tier.Hold(e.Context)
+		if err == nil {
+			hold, err = hold.WithParking(parking)
+		}
+		if err != nil {
+			return err
+		}
+		includes, err := included(hold)
+		if err != nil {
+			return err
+		}
+		if answer, err = e.prove(log, tier, includes, flags); err != nil {
+			return err
+		}
+		answer.Repaired, err = e.rewrite(tier, at, answer, everyRow)
+		return err
+	})
+	return answer, err
+}
