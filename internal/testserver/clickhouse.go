@@ -145,15 +145,15 @@ func (c clickHouseConfig) args(s *Server) []string {
 	if err != nil {
 		s.t.Fatalf("%v", err)
 	}
-	// The last statement reads the input, which we hold open: its end is the
+	// Then it waits for more on its input, which we hold open: its end is the
 	// server's. The logs of queries and metrics are off unless configured.
 	statements := "CREATE DATABASE IF NOT EXISTS tapedeck ENGINE = Atomic; " +
-		"SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; " +
-		"SELECT count() FROM file('-', 'LineAsString', 's String')"
+		"SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP"
 	args := []string{
 		library, "--path=" + clickHouseFolder(s), "--config-file=" + filepath.Join(s.dir, "config.xml"),
 		"--listen_host=127.0.0.1", "--tcp_port=" + strconv.Itoa(s.ports[0]), "--http_port=" + strconv.Itoa(s.ports[1]),
-		"--implicit_select=0", "--logger.console=1", "--log-level=warning",
+		"--implicit_select=0", "--interactive", "--history_file=" + filepath.Join(s.dir, "history"),
+		"--logger.console=1", "--log-level=warning",
 	}
 	return append(append(args, c.extra...), "--query="+statements)
 }

@@ -2,7 +2,9 @@ package testserver
 
 import (
 	"errors"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -58,6 +60,29 @@ func TestClickHouseUser(t *testing.T) {
 	require.True(t, errors.As(login("wrong"), &told))
 	require.EqualValues(t, 516, told.Code, told) // authentication failed
 	require.NoError(t, login("a<&>b"))
+}
+
+// TestClickHouseOutlivesItsClients: libchdb as such is ended by a client that
+// resets its connection; a server must not be.
+func TestClickHouseOutlivesItsClients(t *testing.T) {
+	s := ClickHouse(t)
+	for _, port := range s.ports {
+		for range 20 {
+			connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address(port))
+			require.NoError(t, err)
+			_, err = connection.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
+			require.NoError(t, err)
+			require.NoError(t, connection.(*net.TCPConn).SetLinger(0)) // close by a reset
+			require.NoError(t, connection.Close())
+		}
+	}
+	require.NoError(t, clickHouseClient(t, s.URL()).Ping(t.Context()))
+	select {
+	case <-s.exited:
+		t.Fatal("the engine ended")
+	case <-time.After(300 * time.Millisecond): // a handler may still be at it
+	}
+	require.NoError(t, clickHouseClient(t, s.URL()).Ping(t.Context()))
 }
 
 func TestAnotherClickHouseOnThePortIsNotOurs(t *testing.T) {
