@@ -20,7 +20,7 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 		_, err = t.fits(&now, b)
 	}
 	if err == nil && !rows.empty() && !t.holds(&now) {
-		now, err = t.begin(ctx, b)
+		now, err = t.begin(ctx, now, b)
 	}
 	if err == nil {
 		err = t.bring(ctx, &now, b, rows)
@@ -67,8 +67,8 @@ func (t *Tier) holds(s *state) bool {
 
 // begin takes the number of an attempt. Numbers are revisions: each is given
 // out once, and is greater than all that counted when it was.
-func (t *Tier) begin(ctx context.Context, b projector.Batch) (state, error) {
-	return t.store.change(ctx, func(next *state) error {
+func (t *Tier) begin(ctx context.Context, now state, b projector.Batch) (state, error) {
+	return t.store.changeFrom(ctx, now, func(next *state) error {
 		p, err := t.fits(next, b)
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (t *Tier) bring(ctx context.Context, now *state, b projector.Batch, rows ro
 	brought := t.attempt
 	// Whoever gives up waiting must not leave the step to be taken later: it is
 	// one small row, so the end of ctx does not cut it short.
-	_, err := t.store.change(context.WithoutCancel(ctx), func(next *state) error {
+	_, err := t.store.changeFrom(context.WithoutCancel(ctx), *now, func(next *state) error {
 		t.attempt = brought
 		p, err := t.fits(next, b)
 		if err != nil {

@@ -212,33 +212,35 @@ func (s *store) append(ctx context.Context, next state, nonce string, token int)
 	if err != nil {
 		return err
 	}
-	live := next.Live
-	if live == nil {
-		live = &place{Chain: eventlog.Chain{}.String()}
-	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"insert_deduplication_token": fmt.Sprintf("revision/%d/%d", next.Revision, token),
 	}))
-	return s.insert(ctx, "INSERT INTO tapedeck_state (revision, nonce, sequence, chain, generation, upto, dead, stocks, accounts, state)",
-		[]uint64{next.Revision}, []string{nonce}, []uint64{live.Sequence}, []string{live.Chain}, []uint64{live.Generation}, []uint64{live.Upto},
-		[][]uint64{live.Dead}, [][]string{sortedKeys(live.Stocks)}, [][]string{sortedKeys(live.Accounts)}, []string{string(text)})
+	return s.insert(ctx, "INSERT INTO tapedeck_state (revision, nonce, state)", []uint64{next.Revision}, []string{nonce}, []string{string(text)})
 }
 
 // change makes a new state out of the one that counts, again and again until it
 // wins the race for it. An error of f ends it and nothing is changed.
 func (s *store) change(ctx context.Context, f func(next *state) error) (state, error) {
 	now, err := s.read(ctx)
-	for err == nil {
+	if err != nil {
+		return state{}, err
+	}
+	return s.changeFrom(ctx, now, f)
+}
+
+// changeFrom is change for whoever has just read the state.
+func (s *store) changeFrom(ctx context.Context, now state, f func(next *state) error) (state, error) {
+	for {
 		next := now.next()
 		if err := f(&next); err != nil {
 			return now, err
 		}
 		var won bool
-		if now, won, err = s.swap(ctx, next); won {
-			return now, nil
+		var err error
+		if now, won, err = s.swap(ctx, next); won || err != nil {
+			return now, err
 		}
 	}
-	return state{}, err
 }
 
 // insert sends columns as one insert of one block.

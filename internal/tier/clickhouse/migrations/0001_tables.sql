@@ -3,17 +3,10 @@
 -- says which generation is live and which attempts count; readers use the views.
 
 CREATE TABLE IF NOT EXISTS tapedeck_state (
-    revision   UInt64,
-    at         DateTime64(3, 'Asia/Shanghai') DEFAULT now64(3),
-    nonce      String,
-    sequence   UInt64,
-    chain      String,
-    generation UInt64,
-    upto       UInt64,
-    dead       Array(UInt64),
-    stocks     Array(String),
-    accounts   Array(String),
-    state      String CODEC(ZSTD(1))
+    revision UInt64,
+    at       DateTime64(3, 'Asia/Shanghai') DEFAULT now64(3),
+    nonce    String,
+    state    String CODEC(ZSTD(1))
 ) ENGINE = MergeTree
 PARTITION BY intDiv(revision, 1000)
 ORDER BY revision
@@ -70,8 +63,9 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 -- there the newest counts. All other keys take the first branch, a plain scan.
 CREATE OR REPLACE VIEW trade AS
 WITH (
-    SELECT any((generation, upto, dead, accounts))
-    FROM (SELECT generation, upto, dead, accounts FROM tapedeck_state ORDER BY revision DESC LIMIT 1)
+    SELECT (JSONExtractUInt(any(state), 'live', 'generation'), JSONExtractUInt(any(state), 'live', 'upto'),
+        JSONExtract(any(state), 'live', 'dead', 'Array(UInt64)'), JSONExtractKeys(any(state), 'live', 'accounts'))
+    FROM (SELECT state FROM tapedeck_state ORDER BY revision DESC LIMIT 1)
 ) AS live
 SELECT timestamp, toDate32(timestamp) AS date, account_id, stock_code, stock_name, order_type, price_type, strategy_name,
     price, volume, amount, remark, order_id, sequence
@@ -91,8 +85,9 @@ WHERE removed = 0;
 
 CREATE OR REPLACE VIEW daily_kline AS
 WITH (
-    SELECT any((generation, upto, dead, stocks))
-    FROM (SELECT generation, upto, dead, stocks FROM tapedeck_state ORDER BY revision DESC LIMIT 1)
+    SELECT (JSONExtractUInt(any(state), 'live', 'generation'), JSONExtractUInt(any(state), 'live', 'upto'),
+        JSONExtract(any(state), 'live', 'dead', 'Array(UInt64)'), JSONExtractKeys(any(state), 'live', 'stocks'))
+    FROM (SELECT state FROM tapedeck_state ORDER BY revision DESC LIMIT 1)
 ) AS live
 SELECT stock_code, date, toYYYYMMDD(date) AS datetime, open, high, low, close, volume, amount, sequence
 FROM tapedeck_daily_kline
