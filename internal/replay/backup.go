@@ -95,10 +95,10 @@ func (e *Env) proveSet(set *backup.Set, until uint64) error {
 		if err != nil {
 			return err
 		}
-		if frame.Last() > until {
+		_ = bar.Add(frame.Count) // a bar that cannot be drawn stops nothing
+		if frame.Last() >= until {
 			return nil
 		}
-		_ = bar.Add(frame.Count) // a bar that cannot be drawn stops nothing
 	}
 	return nil
 }

@@ -151,19 +151,22 @@ func (c restoreCommand) restore(e *Env, set *backup.Set, place *restorePlace, ta
 	if err := c.admit(e.Context, set, info, target); err != nil {
 		return 0, err
 	}
+	if info.Last == target.Sequence {
+		return 0, nil
+	}
 	bar := e.progress("restoring", int64(target.Sequence-info.Last))
 	defer bar.Close()
 	for frame, err := range set.Frames(e.Context, info.Last) {
 		if err != nil {
 			return 0, err
 		}
-		if frame.First > target.Sequence {
-			break
-		}
 		if err := restorer.Append(e.Context, frame); err != nil {
 			return 0, fmt.Errorf("stopped before sequence %d, run the same command again to go on: %w", frame.First, err)
 		}
 		_ = bar.Add(frame.Count) // a bar that cannot be drawn stops nothing
+		if frame.Last() == target.Sequence {
+			break
+		}
 	}
 	return target.Sequence - info.Last, nil
 }
@@ -211,9 +214,6 @@ func (e *Env) compareWithSet(set *backup.Set, place *restorePlace, target eventl
 		if err != nil {
 			return last, err
 		}
-		if want.First > target.Sequence {
-			break
-		}
 		last, err = frames.Next(e.Context)
 		if err != nil {
 			return last, fmt.Errorf("sequence %d: %w", want.First, err)
@@ -223,6 +223,9 @@ func (e *Env) compareWithSet(set *backup.Set, place *restorePlace, target eventl
 				want.First, last.Chain, last.Logged, want.Chain, want.Logged, ErrDifferences)
 		}
 		_ = bar.Add(last.Count) // a bar that cannot be drawn stops nothing
+		if want.Last() == target.Sequence {
+			break
+		}
 	}
 	if extra, err := frames.Next(e.Context); !errors.Is(err, io.EOF) {
 		return last, errors.Join(err, fmt.Errorf("the log goes on with sequence %d: %w", extra.First, projector.ErrRefused))
