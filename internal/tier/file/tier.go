@@ -184,7 +184,7 @@ func (t *Tier) settle() (manifest, error) {
 		return manifest{}, err
 	}
 	var damaged *DamagedError
-	if err := t.recover(); err != nil && !(t.opts.Inspect && errors.As(err, &damaged)) {
+	if err := t.recover(); err != nil && (!t.opts.Inspect || !errors.As(err, &damaged)) {
 		return manifest{}, err
 	}
 	m, found, err := t.readManifest()
