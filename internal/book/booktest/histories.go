@@ -75,10 +75,13 @@ func (h *history) add(d events.Data) {
 	h.events = append(h.events, e)
 }
 
-// fill opens positions until the account has as many as it may.
+// fill opens positions until the account has as many as it may, with prices
+// marked on all of them.
 func (h *history) fill(account string) {
 	for i := range book.MaxOpenPositions {
-		h.add(&events.PositionOpened{AccountID: account, StockCode: fmt.Sprintf("3%05d.SZ", i), HeldDays: int64(i)})
+		stock := fmt.Sprintf("3%05d.SZ", i)
+		h.add(&events.PositionOpened{AccountID: account, StockCode: stock, HeldDays: int64(i)})
+		h.add(&events.PositionPriceMarked{AccountID: account, StockCode: stock, MaxPrice: &prices[i%len(prices)], MinPrice: &prices[0]})
 	}
 }
 

@@ -2,20 +2,18 @@ package redis
 
 import (
 	"context"
-	_ "embed"
+	"errors"
 	"fmt"
-	"strings"
+	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
-	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-//go:embed apply.lua
-var applySource string
+// otherHoldError tells that another hold lies on the tier than the one that
+// the caller knows. It does not leave Apply.
+type otherHoldError struct{ text string }
 
-var applyScript = goredis.NewScript(applySource)
+func (e *otherHoldError) Error() string { return "another hold: " + e.text }
 
 // Apply implements projector.Tier: one script for the whole batch. Contents
 // that the script cannot go on from, such as held days that are no number,
@@ -27,36 +25,35 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 	op := fmt.Sprintf("apply %d–%d", b.From.Sequence+1, b.To.Sequence)
 	p := program{
 		keys: []string{t.prefix + checkpointKey, t.prefix + accountsKey},
-		args: []any{b.From.Sequence, b.From.Chain.String(), b.To.Sequence, b.To.Chain.String(), schemaVersion, t.owner, 0, 0},
+		args: []any{b.From.Sequence, b.From.Chain.String(), b.To.Sequence, b.To.Chain.String(), schemaVersion, t.owner, "", 0},
 	}
 	p.encode(t.prefix, coalesce(b.Events))
-	if t.takeOver && b.From == (eventlog.Checkpoint{}) {
+	if t.takeOver && b.From.Sequence == 0 {
 		foreign, err := t.dataKeys(ctx)
 		if err != nil {
 			return wrap(op, err)
 		}
 		p.keys = append(p.keys, foreign...)
-		p.args[6] = 1
+		p.args[7] = 1
 	}
-	return t.run(ctx, op, applyScript, p.keys, p.args)
-}
-
-// run runs a script that answers {"ok"} or says what is wrong.
-func (t *Tier) run(ctx context.Context, op string, script *goredis.Script, keys []string, args []any) error {
-	answer, err := script.Run(ctx, t.client, keys, args...).StringSlice()
-	if err != nil {
-		return wrap(op, err)
+	// The script applies under no other hold than the one given here, so only
+	// one that lets the batch pass is ever given.
+	if hold, err := projector.ParseHold(t.hold); err == nil && !hold.Stops(b.To.Sequence, time.Now()) {
+		p.args[6] = t.hold
 	}
-	switch detail := answer[1:]; answer[0] {
-	case "ok":
-		return nil
-	case "conflict":
-		return fmt.Errorf("redis: %s: the tier is at %s: %w", op, detail[0], projector.ErrConflict)
-	case "foreign":
-		return errForeign(op, detail[0])
-	case "schema":
-		return errSchema(op, detail[0])
-	default:
-		return fmt.Errorf("redis: %s: %s; nothing was applied, rebuild the tier: %w", op, strings.Join(detail, " "), projector.ErrRefused)
+	for {
+		err := t.run(ctx, op, applyScript, p.keys, p.args)
+		var other *otherHoldError
+		if !errors.As(err, &other) {
+			return err
+		}
+		hold, err := projector.ParseHold(other.text)
+		if err == nil && hold.Stops(b.To.Sequence, time.Now()) {
+			err = hold.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("redis: %s: %w", op, err)
+		}
+		t.hold, p.args[6] = other.text, other.text
 	}
 }

@@ -4,8 +4,9 @@
 --
 -- KEYS  1 checkpoint, 2 accounts, then held days, max, min and increment date
 --       of each account of the batch, then further keys to take over
--- ARGV  1–2 from (sequence, chain), 3–4 to, 5 schema, 6 owner, 7 take over,
---       8 number of accounts, then
+-- ARGV  1–2 from (sequence, chain), 3–4 to, 5 schema, 6 owner, 7 the hold that
+--       the caller knows and that lets this batch pass, 8 take over,
+--       9 number of accounts, then
 --       each account: name, number of increments, their dates (rising)
 --       any number of: 'HDEL', key, n, n fields
 --                      'HSET', key, seen, n, n fields and values in turn
@@ -13,40 +14,42 @@
 --       all increments of the batch apply; seen is how many of them came before.
 -- Returns {'ok'} or {what is wrong, details…}.
 
-local MAX_ARGS = 4000 -- even, and below what unpack can push (8,000)
-
-local current = redis.call('HMGET', KEYS[1], 'sequence', 'chain', 'schema', 'owner')
-if current[3] and current[3] ~= ARGV[5] then
-  return {'schema', current[3]}
+local found = checkpoint(KEYS[1])
+local wrong = unfit(found, ARGV[5], ARGV[6])
+if wrong then
+  return wrong
 end
-if (current[1] or '0') ~= ARGV[1] or (current[2] or string.rep('0', 64)) ~= ARGV[2]
-    or (current[4] or '') ~= ARGV[6] then
-  return {'conflict', current[1] or '0'}
+if found.sequence ~= ARGV[1] or found.chain ~= ARGV[2] then
+  return {'conflict', found.sequence}
+end
+if found.hold ~= ARGV[7] then
+  return {'hold', found.hold}
 end
 
-local accounts = tonumber(ARGV[8])
+local accounts = tonumber(ARGV[9])
 local function account_key(i) return KEYS[2 + i] end
 
-if not current[1] and ARGV[7] == '1' then
+local empty = found.sequence == '0' -- so what lies there is not ours
+if empty and ARGV[8] == '1' then
   for i = 3, #KEYS do
     redis.call('UNLINK', KEYS[i])
   end
 end
 for i = 1, 4 * accounts do
-  local found = redis.call('TYPE', account_key(i)).ok
-  if found ~= 'none' then
-    if not current[1] then
+  local kind = redis.call('TYPE', account_key(i)).ok
+  if kind ~= 'none' then
+    if empty then
       return {'foreign', account_key(i)}
     end
     local want = i % 4 == 0 and 'string' or 'hash'
-    if found ~= want then
-      return {'damaged', account_key(i), 'is a ' .. found .. ', not a ' .. want}
+    if kind ~= want then
+      return {'damaged', account_key(i), 'is a ' .. kind .. ', not a ' .. want}
     end
   end
 end
 
 -- Increments: those up to the stored date do not apply.
-local at = 9
+local at = 10
 local names, skipped, dates, incremented = {}, {}, {}, {}
 for a = 1, accounts do
   names[a] = ARGV[at]
@@ -73,12 +76,6 @@ for a = 1, accounts do
     end
   end
   at = at + 2 + n
-end
-
-local function call(command, key, list, first, last)
-  for i = first, last, MAX_ARGS do
-    redis.call(command, key, unpack(list, i, math.min(i + MAX_ARGS - 1, last)))
-  end
 end
 
 for a = 1, accounts do

@@ -217,23 +217,6 @@ func TestChangedByHand(t *testing.T) {
 	}
 }
 
-func TestNewerSchemaIsRefused(t *testing.T) {
-	server := testserver.Redis(t)
-	tier, client, ctx := open(t, server), raw(t, server), t.Context()
-	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
-	shadow, err := tier.Shadow(ctx, "test")
-	require.NoError(t, err)
-	require.NoError(t, client.HSet(ctx, "tapedeck:checkpoint", "schema", "2").Err())
-	_, err = tier.Checkpoint(ctx)
-	require.ErrorIs(t, err, projector.ErrRefused)
-	require.ErrorContains(t, err, `the tier has schema "2", this program knows 1`)
-	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrRefused)
-	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrRefused)
-	_, err = tier.Shadow(ctx, "test")
-	require.ErrorIs(t, err, projector.ErrRefused)
-}
-
 func TestDamagedCheckpointIsRefused(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()

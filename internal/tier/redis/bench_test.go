@@ -2,12 +2,15 @@ package redis_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
@@ -66,6 +69,50 @@ func BenchmarkApply(b *testing.B) {
 				require.NoError(b, err)
 			}
 			report(b, size)
+		})
+	}
+}
+
+// BenchmarkSteer tells for how long Redis answers nobody else while a tier is
+// dumped, promoted and swapped back. All positions have all three values.
+func BenchmarkSteer(b *testing.B) {
+	for _, size := range []struct{ accounts, stocks int }{{300, 100}, {10_000, 10}, {10_000, 100}} {
+		server := testserver.Redis(b)
+		tier, client, ctx := open(b, server), raw(b, server), b.Context()
+		tape := steady(2*size.accounts*size.stocks, size.accounts, size.stocks)
+		fill := func(to projector.Tier) {
+			for at := range slices.Collect(slices.Chunk(tape, 20_000)) {
+				require.NoError(b, to.Apply(ctx, batch(tape, at*20_000, min((at+1)*20_000, len(tape)))))
+			}
+		}
+		measure := func(name, command string, step func() error) {
+			b.Run(fmt.Sprintf("%s/%dx%d", name, size.accounts, size.stocks), func(b *testing.B) {
+				require.NoError(b, client.ConfigResetStat(ctx).Err())
+				for b.Loop() {
+					require.NoError(b, step())
+				}
+				_, stats, _ := strings.Cut(client.Info(ctx, "commandstats").Val(), "cmdstat_"+command+":")
+				var calls, usec float64
+				_, err := fmt.Sscanf(stats, "calls=%f,usec=%f,", &calls, &usec)
+				require.NoError(b, err)
+				b.ReportMetric(usec/calls/1000, "ms-blocked")
+			})
+		}
+		fill(tier)
+		measure("dump", "exec", func() error {
+			_, err := tier.Dump(ctx, func(book.Row) error { return nil })
+			return err
+		})
+		shadow, err := tier.Shadow(ctx, "bench")
+		require.NoError(b, err)
+		fill(shadow)
+		require.NoError(b, shadow.Promote(ctx, projector.Hold{}))
+		measure("swap", "evalsha", func() error {
+			previous, err := tier.Previous(ctx)
+			if err != nil {
+				return err
+			}
+			return previous.Promote(ctx, projector.Hold{})
 		})
 	}
 }

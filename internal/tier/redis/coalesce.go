@@ -98,9 +98,9 @@ type program struct {
 	args []any
 }
 
-// encode appends the accounts and what to do with their keys.
+// encode appends the number of accounts, the accounts, and what to do with their keys.
 func (p *program) encode(prefix string, accounts map[string]*changes) {
-	p.args[7] = len(accounts)
+	p.args = append(p.args, len(accounts))
 	order := make([]*changes, 0, len(accounts))
 	for id, c := range accounts {
 		order = append(order, c)

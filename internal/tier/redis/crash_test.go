@@ -37,6 +37,7 @@ func TestServerKilledMidBatch(t *testing.T) {
 				acked := make(chan int, len(tape)/step)
 				stopped := make(chan error, 1)
 				go func(from int) {
+					defer close(acked)
 					for to := from + step; to <= len(tape); to += step {
 						if err := tier.Apply(t.Context(), batch(tape, to-step, to)); err != nil {
 							stopped <- err
@@ -47,14 +48,18 @@ func TestServerKilledMidBatch(t *testing.T) {
 					stopped <- errors.New("the tape ended before the kill")
 				}(at)
 				for range 3 + round {
-					at = <-acked
+					to, running := <-acked
+					if !running {
+						require.NoError(t, <-stopped, "before the kill")
+					}
+					at = to
 				}
 				server.Kill()
 				err := <-stopped
 				require.NotErrorIs(t, err, projector.ErrConflict)
 				require.NotErrorIs(t, err, projector.ErrRefused)
-				for len(acked) > 0 {
-					at = <-acked
+				for to := range acked {
+					at = to
 				}
 				server.Restart()
 

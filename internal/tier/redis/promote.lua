@@ -1,42 +1,45 @@
--- The shadow takes the live tier's place in one step.
+-- The shadow, or the previous contents, take the live tier's place in one step;
+-- what was live becomes the previous contents.
 --
--- KEYS  1–2 live checkpoint and accounts, 3–4 the shadow's, then further live
---       keys to drop
--- ARGV  1 owner, 2 schema, 3 shadow prefix, 4–7 prefixes of the data keys
+-- ARGV  1 schema, 2 owner of what is promoted, 3 its prefix, 4 prefix of the
+--       previous contents, 5 their new owner, 6 hold, 7… accounts with live keys
 
-local owner = redis.call('HGET', KEYS[3], 'owner')
-if owner ~= ARGV[1] then
-  return {'conflict', redis.call('HGET', KEYS[3], 'sequence') or '0'}
+local source, previous = ARGV[3], ARGV[4]
+local wrong = unfit(checkpoint(checkpoint_key(source)), ARGV[1], ARGV[2])
+  or unfit(checkpoint(checkpoint_key('')), ARGV[1], '')
+if wrong then
+  return wrong
 end
-local schema = redis.call('HGET', KEYS[1], 'schema')
-if schema and schema ~= ARGV[2] then
-  return {'schema', schema}
-end
-local live = redis.call('SMEMBERS', KEYS[2])
-local shadow = redis.call('SMEMBERS', KEYS[4])
 
-for i = 5, #KEYS do
-  redis.call('UNLINK', KEYS[i])
-end
-for _, account in ipairs(live) do
-  for i = 4, 7 do
-    redis.call('UNLINK', ARGV[i] .. account)
+local function rename(from, to)
+  if redis.call('EXISTS', from) == 1 then
+    redis.call('RENAME', from, to)
   end
 end
-for _, account in ipairs(shadow) do
-  for i = 4, 7 do
-    local from, to = ARGV[3] .. ARGV[i] .. account, ARGV[i] .. account
-    if redis.call('EXISTS', from) == 1 then
-      redis.call('UNLINK', to)
-      redis.call('RENAME', from, to)
+local function move(from, to)
+  for _, account in ipairs(redis.call('SMEMBERS', accounts_key(from))) do
+    for _, data in ipairs(DATA) do
+      rename(from .. data .. account, to .. data .. account)
     end
   end
+  rename(accounts_key(from), accounts_key(to))
+  rename(checkpoint_key(from), checkpoint_key(to))
 end
-redis.call('UNLINK', KEYS[2])
-if #shadow > 0 then
-  redis.call('RENAME', KEYS[4], KEYS[2])
+
+call('SADD', accounts_key(''), ARGV, 7, #ARGV) -- what others put there moves along
+if source == previous then
+  source = 'tapedeck:swap:' -- seen by nobody: it is gone when the script ends
+  move(previous, source)
+else
+  drop(previous, {}, 1)
 end
-redis.call('UNLINK', KEYS[1])
-redis.call('RENAME', KEYS[3], KEYS[1])
-redis.call('HDEL', KEYS[1], 'owner')
+move('', previous)
+move(source, '')
+
+local displaced, live = checkpoint_key(previous), checkpoint_key('')
+redis.call('HSETNX', displaced, 'sequence', '0')
+redis.call('HSETNX', displaced, 'chain', EMPTY_CHAIN)
+redis.call('HSET', displaced, 'schema', ARGV[1], 'owner', ARGV[5])
+redis.call('HDEL', live, 'owner', 'plan')
+redis.call('HSET', live, 'schema', ARGV[1], 'hold', ARGV[6])
 return {'ok'}

@@ -5,8 +5,10 @@
 //	max_prices:<account>   hash   stock code → price, three digits
 //	min_prices:<account>   hash   stock code → price, three digits
 //	_inc_date:<account>    string date of the last increment, 2025-10-10
-//	tapedeck:checkpoint    hash   sequence, chain, schema
+//	tapedeck:checkpoint    hash   sequence, chain, schema, hold where one lies on the tier
 //	tapedeck:accounts      set    every account that ever had one of these keys
+//	tapedeck:shadow:…      the same keys of a rebuild under way; its checkpoint has an owner and a plan
+//	tapedeck:previous:…    the same keys of what the last promotion replaced; its checkpoint has an owner
 //
 // A batch is one Lua script: contents and checkpoint change in one atomic step,
 // for readers as for the append-only file. See DESIGN.md in this folder.
@@ -17,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,13 +32,16 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-// schemaVersion is what this code writes and the newest that it knows.
-const schemaVersion = 1
+// schemaVersion is what this code writes and the newest that it knows. 2 added
+// holds, which a program that knows 1 would pass; all else is as in 1, so the
+// first script that writes makes a tier of schema 1 one of schema 2.
+const schemaVersion = 2
 
 const (
-	checkpointKey = "tapedeck:checkpoint"
-	accountsKey   = "tapedeck:accounts"
-	shadowPrefix  = "tapedeck:shadow:"
+	checkpointKey  = "tapedeck:checkpoint"
+	accountsKey    = "tapedeck:accounts"
+	shadowPrefix   = "tapedeck:shadow:"
+	previousPrefix = "tapedeck:previous:"
 )
 
 // kinds and dataPrefixes belong together: the keys of a kind of rows.
@@ -66,9 +72,11 @@ type Tier struct {
 	prefix   string
 	owner    string
 	takeOver bool
-	// clean remembers that no foreign data was found while there was no
-	// checkpoint, so that asking again and again does not scan again.
+	// clean remembers that no foreign data was found while the tier was empty,
+	// so that asking again and again does not scan again.
 	clean bool
+	// hold is the text of the hold that Apply met last.
+	hold string
 }
 
 var _ projector.Live = (*Tier)(nil)
@@ -122,54 +130,65 @@ func (t *Tier) Close() error {
 // and a checkpoint that cannot be read, wrap projector.ErrRefused.
 func (t *Tier) Checkpoint(ctx context.Context) (eventlog.Checkpoint, error) {
 	const op = "read checkpoint"
-	at, found, err := t.readCheckpoint(ctx)
-	if err != nil || found {
+	found, err := t.read(ctx, op)
+	if err != nil || found.at.Sequence > 0 {
 		t.clean = false
-		return at, err
+		return found.at, err
 	}
-	if t.takeOver || t.clean {
-		return at, nil
+	if t.takeOver || t.clean || t.owner != "" {
+		return found.at, nil
 	}
 	keys, err := t.dataKeys(ctx)
 	if err != nil {
-		return at, wrap(op, err)
+		return found.at, wrap(op, err)
 	}
 	if len(keys) == 0 {
 		t.clean = true
-		return at, nil
+		return found.at, nil
 	}
 	// Another projector's first batch may have come before the scan: then the
 	// keys are no longer without a checkpoint.
-	at, found, err = t.readCheckpoint(ctx)
-	if err == nil && !found {
+	found, err = t.read(ctx, op)
+	if err == nil && found.at.Sequence == 0 {
 		err = errForeign(op, keys[0])
 	}
-	return at, err
+	return found.at, err
 }
 
-func (t *Tier) readCheckpoint(ctx context.Context) (at eventlog.Checkpoint, found bool, err error) {
-	const op = "read checkpoint"
+// state is what lies at checkpointKey; the zero state when nothing does.
+type state struct {
+	at   eventlog.Checkpoint
+	hold string
+}
+
+func (t *Tier) read(ctx context.Context, op string) (state, error) {
 	fields, err := t.client.HGetAll(ctx, t.prefix+checkpointKey).Result()
 	if err != nil {
-		return at, false, wrap(op, err)
+		return state{}, wrap(op, err)
 	}
+	return t.parse(op, fields)
+}
+
+func (t *Tier) parse(op string, fields map[string]string) (state, error) {
 	if fields["owner"] != t.owner {
-		return at, false, fmt.Errorf("redis: %s: the shadow belongs to another rebuild or is gone: %w", op, projector.ErrConflict)
+		return state{}, fmt.Errorf("redis: %s: another run took over what was opened here, or it is gone: %w", op, projector.ErrConflict)
 	}
 	if len(fields) == 0 {
-		return at, false, nil
+		return state{}, nil
 	}
-	if fields["schema"] != strconv.Itoa(schemaVersion) {
-		return at, true, errSchema(op, fields["schema"])
+	if schema, err := strconv.Atoi(fields["schema"]); err != nil || schema < 1 || schema > schemaVersion {
+		return state{}, errSchema(op, fields["schema"])
 	}
-	at.Sequence, err = strconv.ParseUint(fields["sequence"], 10, 64)
+	found := state{hold: fields["hold"]}
+	var err error
+	found.at.Sequence, err = strconv.ParseUint(fields["sequence"], 10, 64)
 	if err == nil {
-		at.Chain, err = eventlog.ParseChain(fields["chain"])
+		found.at.Chain, err = eventlog.ParseChain(fields["chain"])
 	}
 	if err != nil {
-		return eventlog.Checkpoint{}, true, fmt.Errorf("redis: %s: %s is damaged: %w: %w", op, checkpointKey, err, projector.ErrRefused)
+		return state{}, fmt.Errorf("redis: %s: %s is damaged: %w: %w", op, checkpointKey, err, projector.ErrRefused)
 	}
-	return at, true, nil
+	return found, nil
 }
 
 // scan returns the keys with the given prefix, in no order, some perhaps twice.
@@ -195,14 +214,31 @@ func (t *Tier) dataKeys(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
+// foundAccounts returns the accounts of all keys of our kinds, each once, in
+// order.
+func (t *Tier) foundAccounts(ctx context.Context) ([]string, error) {
+	var accounts []string
+	for _, prefix := range dataPrefixes {
+		keys, err := t.scan(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			accounts = append(accounts, key[len(t.prefix+prefix):])
+		}
+	}
+	slices.Sort(accounts)
+	return slices.Compact(accounts), nil
+}
+
 func errSchema(op, found string) error {
 	return fmt.Errorf("redis: %s: the tier has schema %q, this program knows %d: use the newer program, or rebuild the tier: %w",
 		op, found, schemaVersion, projector.ErrRefused)
 }
 
 func errForeign(op, key string) error {
-	return fmt.Errorf("redis: %s: key %q lies there but no %s; choose another database, or let Tapedeck replace such keys with --take-over: %w",
-		op, key, checkpointKey, projector.ErrForeignData)
+	return fmt.Errorf("redis: %s: key %q lies there but no contents of ours; choose another database, or let Tapedeck replace such keys with --take-over: %w",
+		op, key, projector.ErrForeignData)
 }
 
 // wrap names the operation. A key of another type than ours stays so until a

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
@@ -58,7 +59,7 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 	require.Equal(t, checkpoint(rounds), at)
 	keys, err := raw(t, server).DBSize(ctx).Result()
 	require.NoError(t, err)
-	require.EqualValues(t, accounts+2, keys, "nothing of earlier generations is left")
+	require.EqualValues(t, 2*(accounts+2), keys, "nothing but the last two generations is left")
 }
 
 // readGeneration reads all accounts at one instant: all are of one generation,
@@ -136,25 +137,98 @@ func TestPromoteTwiceAndDiscard(t *testing.T) {
 	requireFold(t, tier, tape, 0)
 }
 
-// TestTwoRebuildsAtOnce: the one begun later wins, the other is told.
+// TestTwoRebuildsAtOnce: the one begun later wins, the other is told; under the
+// same plan it goes on from what the other built.
 func TestTwoRebuildsAtOnce(t *testing.T) {
+	for plan, at := range map[string]int{"test": 10, "another": 0} {
+		t.Run(plan, func(t *testing.T) {
+			server := testserver.Redis(t)
+			tier, ctx := open(t, server), t.Context()
+			tape := steady(30, 2, 3)
+			first, err := tier.Shadow(ctx, "test")
+			require.NoError(t, err)
+			require.NoError(t, first.Apply(ctx, batch(tape, 0, 10)))
+			second, err := open(t, server).Shadow(ctx, plan)
+			require.NoError(t, err)
+			requireFold(t, second, tape, at)
+			require.ErrorIs(t, first.Apply(ctx, batch(tape, at, 20)), projector.ErrConflict, "not into the other's shadow")
+			require.NoError(t, second.Apply(ctx, batch(tape, at, 20)))
+			_, err = first.Checkpoint(ctx)
+			require.ErrorIs(t, err, projector.ErrConflict)
+			_, err = first.Dump(ctx, func(book.Row) error { return nil })
+			require.ErrorIs(t, err, projector.ErrConflict)
+			require.ErrorIs(t, first.Promote(ctx, projector.Hold{}), projector.ErrConflict)
+			require.NoError(t, first.Discard(ctx), "drops nothing of the other's")
+			require.NoError(t, second.Promote(ctx, projector.Hold{}))
+			requireFold(t, tier, tape, 20)
+		})
+	}
+}
+
+// TestAnotherPlanDropsWhatIsWrittenMeanwhile: a rebuild that goes on with new
+// accounts while another plan takes its place leaves nothing in it.
+func TestAnotherPlanDropsWhatIsWrittenMeanwhile(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, ctx := open(t, server), t.Context()
+	tape := steady(20_000, 20_000, 1)
+	for round := range 10 {
+		old, err := open(t, server).Shadow(ctx, fmt.Sprint("plan ", round))
+		require.NoError(t, err)
+		running, stopped := make(chan struct{}), make(chan error, 1)
+		go func() {
+			for to := 1; ; to++ {
+				if err := old.Apply(ctx, batch(tape, to-1, to)); err != nil {
+					stopped <- err
+					return
+				}
+				if to == 20 {
+					close(running)
+				}
+			}
+		}()
+		<-running
+		shadow, err := tier.Shadow(ctx, "the next")
+		require.NoError(t, err)
+		require.ErrorIs(t, <-stopped, projector.ErrConflict)
+		requireFold(t, shadow, tape, 0)
+	}
+}
+
+// TestPreviousIsTheOneThatWasOpened: whoever holds previous contents that were
+// promoted or replaced meanwhile can neither promote nor drop those of now.
+func TestPreviousIsTheOneThatWasOpened(t *testing.T) {
+	server := testserver.Redis(t)
+	tier, client, ctx := open(t, server), raw(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	first, err := tier.Shadow(ctx, "test")
+	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+	require.NoError(t, client.HSet(ctx, "min_prices:byhand", "600000.SH", "1").Err())
+	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, first.Apply(ctx, batch(tape, 0, 10)))
-	second, err := open(t, server).Shadow(ctx, "test")
+	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
+	require.NoError(t, shadow.Promote(ctx, projector.Hold{Until: 20, Reason: "test"}))
+	require.Zero(t, client.Exists(ctx, "min_prices:byhand").Val(), "it went with what it lay in")
+
+	stale, err := tier.Previous(ctx)
 	require.NoError(t, err)
-	requireFold(t, second, tape, 0)
-	require.ErrorIs(t, first.Apply(ctx, batch(tape, 0, 10)), projector.ErrConflict, "not into the other's shadow")
-	require.NoError(t, second.Apply(ctx, batch(tape, 0, 20)))
-	_, err = first.Checkpoint(ctx)
+	previous, err := open(t, server).Previous(ctx)
+	require.NoError(t, err)
+	require.NoError(t, previous.Promote(ctx, projector.Hold{}))
+	require.Equal(t, "1", client.HGet(ctx, "min_prices:byhand", "600000.SH").Val())
+	hold, err := tier.Hold(ctx)
+	require.NoError(t, err)
+	require.Zero(t, hold)
+
+	require.ErrorIs(t, stale.Promote(ctx, projector.Hold{}), projector.ErrConflict)
+	require.NoError(t, stale.Discard(ctx))
+	require.NoError(t, previous.Discard(ctx))
+	_, err = stale.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrConflict)
-	require.ErrorIs(t, first.Promote(ctx, projector.Hold{}), projector.ErrConflict)
-	require.NoError(t, first.Discard(ctx), "drops nothing of the other's")
-	require.NoError(t, second.Promote(ctx, projector.Hold{}))
-	requireFold(t, tier, tape, 20)
+	now, err := tier.Previous(ctx)
+	require.NoError(t, err)
+	requireFold(t, now, tape, 20)
+	require.NoError(t, now.Discard(ctx))
+	require.Empty(t, client.Keys(ctx, "tapedeck:previous:*").Val())
+	require.Empty(t, client.Keys(ctx, "tapedeck:swap:*").Val())
 }
 
 // TestPromoteBesideABusyProjector: the live tier gets a new account with every

@@ -17,13 +17,14 @@ import (
 func TestSuite(t *testing.T) {
 	server := testserver.Redis(t)
 	client := raw(t, server)
-	projectortest.Run(t, projectortest.Harness{
+	projectortest.RunLive(t, projectortest.Harness{
 		New: func(t testing.TB) func() (projector.Tier, error) {
 			require.NoError(t, client.FlushDB(t.Context()).Err())
 			return func() (projector.Tier, error) {
 				return redis.Open(t.Context(), redis.Options{URL: server.URL()})
 			}
 		},
-		History: func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{}) },
+		History:   func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{Wide: true}) },
+		Histories: 1000,
 	})
 }
