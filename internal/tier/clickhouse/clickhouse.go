@@ -18,14 +18,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
-	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
@@ -86,6 +88,10 @@ var _ projector.Steered = (*Tier)(nil)
 // Open connects. The error of a server that does not answer is transient; one
 // about the DSN wraps projector.ErrRefused and never contains the DSN.
 func Open(ctx context.Context, o Options) (*Tier, error) {
+	dsn, err := url.Parse(o.DSN)
+	if err != nil || !slices.Contains([]string{"clickhouse", "http", "https"}, dsn.Scheme) {
+		return nil, errDSN
+	}
 	options, err := clickhouse.ParseDSN(o.DSN)
 	if err != nil {
 		return nil, errDSN
@@ -206,11 +212,7 @@ var (
 	errEmptied = fmt.Errorf("someone emptied the tables: %w", projector.ErrConflict)
 )
 
-// ClickHouse's error codes.
-const (
-	codeUnknownTable    = 60
-	codeUnknownDatabase = 81
-)
+const codeUnknownDatabase = 81 // of ClickHouse's error codes
 
 func isCode(err error, code int32) bool {
 	var exception *clickhouse.Exception

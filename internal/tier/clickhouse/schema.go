@@ -69,12 +69,17 @@ func (l layout) missing(names []string) bool {
 // ones. It wraps projector.ErrForeignData when something else bears the name of
 // a view. Contents whose table someone dropped are gone: the tier is empty then.
 func (s *store) ensure(ctx context.Context) error {
-	found, err := s.layout(ctx)
+	err := s.ensureTables(ctx)
 	if isCode(err, codeUnknownDatabase) {
 		if err = s.createDatabase(ctx); err == nil {
-			found, err = s.layout(ctx)
+			err = s.ensureTables(ctx)
 		}
 	}
+	return err
+}
+
+func (s *store) ensureTables(ctx context.Context) error {
+	found, err := s.layout(ctx)
 	if err != nil {
 		return err
 	}
