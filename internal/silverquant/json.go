@@ -95,6 +95,11 @@ func readObject(name string, raw []byte, entry func(line int, key string, value 
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
+	return readText(name, text, entry)
+}
+
+// readText is readObject for text that is UTF-8 already.
+func readText(name string, text []byte, entry func(line int, key string, value jsontext.Value) error) ([]*Reject, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	damaged := func(err error) error {
 		offset := dec.InputOffset()
@@ -152,7 +157,7 @@ func parseIncDate(value jsontext.Value) (events.Date, error) {
 func parseHeld(value jsontext.Value) (Held, error) {
 	if value.Kind() == '{' {
 		var inner jsontext.Value
-		if _, err := readObject("", value, func(_ int, key string, v jsontext.Value) error {
+		if _, err := readText("", value, func(_ int, key string, v jsontext.Value) error {
 			if key == "day_count" {
 				inner = v.Clone()
 			}

@@ -152,6 +152,9 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("%s is damaged: %s; run: replay rebuild --tier file", e.Path, e.Reason)
 }
 
+// Unwrap says that trying again does not help: a person repairs or rebuilds.
+func (e *DamagedError) Unwrap() error { return projector.ErrRefused }
+
 func (f folder) damaged(name, reason string) error {
 	return &DamagedError{Path: f.path(name), Reason: reason}
 }
