@@ -186,7 +186,7 @@ func membersOf(object string) ([]member, error) {
 func changesBetween(a, b []entity, in scope) []change {
 	changes := []change{}
 	for len(a) > 0 || len(b) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(a) == 0:
 			order = 1

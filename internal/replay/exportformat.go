@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,6 +89,7 @@ const (
 
 type column struct {
 	name     string
+	field    string // of data; empty in the envelope
 	kind     columnKind
 	optional bool
 }
@@ -95,16 +97,16 @@ type column struct {
 // envelope is the columns that every export has. They tell all of an event:
 // an import needs no others.
 var envelope = []column{
-	{"sequence", integerColumn, false},
-	{"logged", timeColumn, false},
-	{"id", textColumn, false},
-	{"source", textColumn, false},
-	{"type", textColumn, false},
-	{"subject", textColumn, false},
-	{"time", timeColumn, false},
-	{"correlationid", textColumn, true},
-	{"causationid", textColumn, true},
-	{"data", jsonColumn, false},
+	{name: "sequence", kind: integerColumn},
+	{name: "logged", kind: timeColumn},
+	{name: "id", kind: textColumn},
+	{name: "source", kind: textColumn},
+	{name: "type", kind: textColumn},
+	{name: "subject", kind: textColumn},
+	{name: "time", kind: timeColumn},
+	{name: "correlationid", kind: textColumn, optional: true},
+	{name: "causationid", kind: textColumn, optional: true},
+	{name: "data", kind: jsonColumn},
 }
 
 // columnKinds maps the Go types of payload fields; all others are jsonColumn.
@@ -139,7 +141,11 @@ func dataColumns(typ events.Type) []column {
 			if !ok {
 				kind = jsonColumn
 			}
-			columns = append(columns, column{name, kind, option == "omitzero"})
+			c := column{name: name, field: name, kind: kind, optional: option == "omitzero"}
+			if slices.ContainsFunc(envelope, func(e column) bool { return e.name == name }) {
+				c.name = "data_" + name
+			}
+			columns = append(columns, c)
 		}
 		return columns
 	}
@@ -190,7 +196,7 @@ func dataOf(line []byte) ([]byte, error) {
 // quotes, anything else as it is written.
 func fieldsOf(data []byte, fields []column) ([][]byte, error) {
 	found := make([][]byte, len(fields))
-	dec := jsontext.NewDecoder(bytes.NewReader(data))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data)) // read in place
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, err
 	}
@@ -205,7 +211,7 @@ func fieldsOf(data []byte, fields []column) ([][]byte, error) {
 			return nil, err
 		}
 		for i, field := range fields {
-			if field.name != key {
+			if field.field != key {
 				continue
 			}
 			if value.Kind() == '"' && field.kind != jsonColumn {

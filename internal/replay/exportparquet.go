@@ -48,7 +48,7 @@ func parquetSchema(columns []column) *parquet.Schema {
 }
 
 type parquetWriter struct {
-	rows     *parquet.Writer
+	rows     *parquet.GenericWriter[any]
 	columns  []column
 	fields   []column
 	cells    [][]byte
@@ -58,7 +58,7 @@ type parquetWriter struct {
 
 func newParquetWriter(w io.Writer, fields []column) *parquetWriter {
 	columns := append(envelope[:len(envelope):len(envelope)], fields...)
-	return &parquetWriter{rows: parquet.NewWriter(w, parquetSchema(columns)), columns: columns, fields: fields}
+	return &parquetWriter{rows: parquet.NewGenericWriter[any](w, parquetSchema(columns)), columns: columns, fields: fields}
 }
 
 func (p *parquetWriter) write(e *events.Event, line []byte) (err error) {
