@@ -27,7 +27,7 @@ const (
 )
 
 // hasty spares each commit its fsync, for tests that crash nothing.
-var hasty = testserver.MariaDBArgs("--innodb-flush-log-at-trx-commit=0", "--sync-frm=OFF")
+var hasty = testserver.MariaDBArgs("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--sync-frm=OFF", "--innodb-file-per-table=OFF")
 
 func open(t testing.TB, s *testserver.Server) *mysql.Tier {
 	t.Helper()
@@ -38,22 +38,30 @@ func open(t testing.TB, s *testserver.Server) *mysql.Tier {
 }
 
 // raw is a connection beside the tier: a reader, or someone's hand.
-func raw(t testing.TB, s *testserver.Server) *sql.DB {
+func raw(t testing.TB, s *testserver.Server) handle {
 	t.Helper()
-	db, err := sql.Open("mysql", s.URL()+"?interpolateParams=true&multiStatements=true&charset=utf8mb4&collation=utf8mb4_bin")
+	return rawDSN(t, s.URL())
+}
+
+// handle is someone's connection to a database.
+type handle = *sql.DB
+
+func rawDSN(t testing.TB, dsn string) handle {
+	t.Helper()
+	db, err := sql.Open("mysql", dsn+"?interpolateParams=true&multiStatements=true&charset=utf8mb4&collation=utf8mb4_bin")
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
 	return db
 }
 
-func exec(t testing.TB, db *sql.DB, statement string, args ...any) {
+func exec(t testing.TB, db handle, statement string, args ...any) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), statement, args...)
 	require.NoError(t, err, statement)
 }
 
 // column reads a result of one column.
-func column(t testing.TB, db *sql.DB, query string, args ...any) []string {
+func column(t testing.TB, db handle, query string, args ...any) []string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query, args...)
 	require.NoError(t, err, query)
@@ -70,7 +78,7 @@ func column(t testing.TB, db *sql.DB, query string, args ...any) []string {
 
 // wipe empties the tables as no one but a test does, without the cost of DDL
 // where it can.
-func wipe(t testing.TB, db *sql.DB) {
+func wipe(t testing.TB, db handle) {
 	t.Helper()
 	for _, name := range column(t, db, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name REGEXP '^(tapedeck_(shadow|previous)|foreign)_'") {
 		exec(t, db, "SET foreign_key_checks = 0; DROP TABLE `"+name+"`; SET foreign_key_checks = 1")

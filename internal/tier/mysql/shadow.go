@@ -31,7 +31,7 @@ func (t *Tier) beside(names naming, owner string) *shadow {
 // where the live place holds foreign data.
 func (t *Tier) Shadow(ctx context.Context, plan string) (projector.Shadow, error) {
 	const op = "open shadow"
-	if err := t.prepare(ctx); err != nil {
+	if _, err := t.read(ctx); err != nil {
 		return nil, wrap(op, err)
 	}
 	conn, unlock, err := t.lockSchema(ctx)
@@ -100,7 +100,7 @@ func (n naming) copyOf(base, statement string) string {
 // Previous implements projector.Steered.
 func (t *Tier) Previous(ctx context.Context) (projector.Shadow, error) {
 	const op = "open previous"
-	if err := t.prepare(ctx); err != nil {
+	if _, err := t.read(ctx); err != nil {
 		return nil, wrap(op, err)
 	}
 	found, err := previous.readState(ctx, t.db, "LOCK IN SHARE MODE")
