@@ -62,7 +62,7 @@ func ClickHouse(t T, options ...ClickHouseOption) *Server {
 		ports:        2,
 		prepare:      config.prepare,
 		args:         config.args,
-		url:          func(s *Server) string { return "clickhouse://default:@" + s.Addr() + "/tapedeck" },
+		url:          func(addr string) string { return "clickhouse://default:@" + addr + "/tapedeck" },
 		ready:        clickHouseReady,
 		stopsByStdin: true,
 	})

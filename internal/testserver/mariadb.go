@@ -52,7 +52,7 @@ func MariaDB(t T, options ...MariaDBOption) *Server {
 		ports:   1,
 		prepare: mariaDBPrepare,
 		args:    config.args,
-		url:     func(s *Server) string { return mariaDBConnection(s, "tapedeck").FormatDSN() },
+		url:     func(addr string) string { return mariaDBConnection(addr, "tapedeck").FormatDSN() },
 		ready:   mariaDBReady,
 	})
 }
@@ -138,16 +138,16 @@ func mariaDBTemplate() (string, error) {
 	})
 }
 
-func mariaDBConnection(s *Server, database string) *mysql.Config {
+func mariaDBConnection(addr, database string) *mysql.Config {
 	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr, config.DBName = "root", "tcp", s.Addr(), database
+	config.User, config.Net, config.Addr, config.DBName = "root", "tcp", addr, database
 	return config
 }
 
 // mariaDBReady waits for the answer of a server that works on our folder:
 // another may have taken the port.
 func mariaDBReady(ctx context.Context, s *Server) error {
-	config := mariaDBConnection(s, "")
+	config := mariaDBConnection(s.Addr(), "")
 	config.Logger = &mysql.NopLogger{} // dials until the server is ready are no news
 	connector, err := mysql.NewConnector(config)
 	if err != nil {

@@ -49,7 +49,7 @@ func Redis(t T, options ...RedisOption) *Server {
 		find:  binary("redis-server", "sudo apt-get install -y redis-server"),
 		ports: 1,
 		args:  config.args,
-		url:   func(s *Server) string { return "redis://" + s.Addr() + "/0" },
+		url:   func(addr string) string { return "redis://" + addr + "/0" },
 		ready: redisReady,
 	})
 }

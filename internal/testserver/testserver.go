@@ -53,7 +53,8 @@ type engine struct {
 	// will: only there its disk can be seen.
 	prepare func(s *Server) error
 	args    func(s *Server) []string
-	url     func(s *Server) string
+	// url names the server at an address, which may be a proxy's.
+	url func(addr string) string
 	// ready returns nil once the server answers as it should.
 	ready func(ctx context.Context, s *Server) error
 	// stopsByStdin: the end of its input asks it to shut down, not SIGTERM.
@@ -146,7 +147,7 @@ func (s *Server) makeFolders() error {
 }
 
 // URL is where clients find the server.
-func (s *Server) URL() string { return s.engine.url(s) }
+func (s *Server) URL() string { return s.engine.url(s.Addr()) }
 
 // Addr is the host and port of the server's main door.
 func (s *Server) Addr() string { return address(s.ports[0]) }
@@ -181,10 +182,15 @@ func (s *Server) Restart() {
 	}
 }
 
-// Pause freezes the server (SIGSTOP): connections stay open, nothing answers.
+// Pause freezes the server (SIGSTOP): when it returns, connections stay open
+// and nothing answers.
 func (s *Server) Pause() {
 	s.t.Helper()
-	if err := s.suspendProcess(); err != nil {
+	err := s.suspendProcess()
+	if err == nil {
+		err = awaitStop(s.process.Process.Pid)
+	}
+	if err != nil {
 		s.t.Fatalf("pause %s: %v", s.engine.name, err)
 	}
 	s.paused = true

@@ -66,3 +66,14 @@ func (th thread) mount(dir string, size int64) error {
 // bind makes the kernel kill the command's process when the thread that starts
 // it ends.
 func bind(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// awaitStop waits until all threads of a child have stopped after a SIGSTOP,
+// which each does in its own time: until then it may still answer.
+func awaitStop(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
