@@ -143,7 +143,7 @@ func (v *version) add(r record) {
 	f := fields{record: r}
 	p := book.Param{StrategyCode: v.param.StrategyCode, Version: f.integer()}
 	m := member{key: f.text(), value: f.text(), kind: f.text()}
-	p.Active = f.integer() != 0
+	p.Active = f.flag()
 	p.Remark, p.CreatedAt = f.text(), f.time()
 	m.position = f.integer()
 	m.raw = f.record[0]

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,6 +65,8 @@ func (r record) String() string {
 	return strings.Join(texts, ", ")
 }
 
+var errNull = errors.New("a column is NULL")
+
 // fields reads a record from left to right and remembers the first value that
 // was not to be understood: rows can be changed by hand.
 type fields struct {
@@ -75,7 +78,7 @@ func (f *fields) next(nullable bool) string {
 	v := f.record[0]
 	f.record = f.record[1:]
 	if !v.Valid && !nullable && f.err == nil {
-		f.err = fmt.Errorf("NULL")
+		f.err = errNull
 	}
 	return v.String
 }
@@ -88,6 +91,15 @@ func (f *fields) percent() events.Percent { return parsed(f, events.ParsePercent
 
 func (f *fields) integer() int64 {
 	return parsed(f, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+}
+
+func (f *fields) flag() bool {
+	return parsed(f, func(s string) (bool, error) {
+		if s != "0" && s != "1" {
+			return false, fmt.Errorf("%q is no flag", s)
+		}
+		return s == "1", nil
+	})
 }
 
 // timeLayout is a DATETIME(6), in events.Zone.

@@ -29,16 +29,25 @@ func (t *Tier) prepare(ctx context.Context) error {
 	if t.ready {
 		return nil
 	}
+	// Mostly there is nothing to do, and no need to wait for those who do.
+	l, err := t.look(ctx, t.db)
+	if err == nil && !l.complete(t.schema) {
+		err = t.prepareAlone(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare the tables: %w", err)
+	}
+	t.ready = true
+	return nil
+}
+
+func (t *Tier) prepareAlone(ctx context.Context) error {
 	conn, unlock, err := t.lockSchema(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := t.migrate(ctx, conn); err != nil {
-		return fmt.Errorf("prepare the tables: %w", err)
-	}
-	t.ready = true
-	return nil
+	return t.migrate(ctx, conn)
 }
 
 // migrations are the embedded ones, to be run on connections of their own.
@@ -101,11 +110,17 @@ type look struct {
 	version int64
 	missing []string // of ours, live
 	present []string // of ours, live, without the checkpoint's
+	started bool     // the checkpoint's row is there
 }
 
-func (t *Tier) look(ctx context.Context, conn *sql.Conn) (look, error) {
+// complete tells that there is nothing to do for a program that knows a schema.
+func (l look) complete(schema int64) bool {
+	return l.version == schema && len(l.missing) == 0 && l.started
+}
+
+func (t *Tier) look(ctx context.Context, q querier) (look, error) {
 	l := look{tables: make(map[string]bool)}
-	names, err := column(ctx, conn, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
+	names, err := column(ctx, q, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
 	if err != nil {
 		return l, err
 	}
@@ -120,7 +135,12 @@ func (t *Tier) look(ctx context.Context, conn *sql.Conn) (look, error) {
 		}
 	}
 	if l.tables[schemaTable] {
-		err = conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), -1) FROM "+schemaTable).Scan(&l.version)
+		if err := q.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), -1) FROM "+schemaTable).Scan(&l.version); err != nil {
+			return l, err
+		}
+	}
+	if l.tables[checkpointTable] {
+		err = q.QueryRowContext(ctx, "SELECT COUNT(*) > 0 FROM "+checkpointTable).Scan(&l.started)
 	}
 	return l, err
 }
@@ -145,7 +165,7 @@ func (t *Tier) migrate(ctx context.Context, conn *sql.Conn) error {
 		err = dropTables(ctx, conn, schemaTable)
 	case lost && l.version == t.schema:
 		err = t.clear(ctx, conn, l)
-	case !lost && l.version == t.schema:
+	case l.version == t.schema:
 		return t.completeCheckpoint(ctx, conn)
 	}
 	if err != nil {

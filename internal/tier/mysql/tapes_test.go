@@ -62,3 +62,14 @@ func steady(n int) []*events.Event {
 	}
 	return tapeOf(data...)
 }
+
+// savedIn counts the parameter versions that a tape saves.
+func savedIn(tape []*events.Event) int {
+	n := 0
+	for _, e := range tape {
+		if _, ok := e.Data.(*events.ParamSaved); ok {
+			n++
+		}
+	}
+	return n
+}
