@@ -31,10 +31,6 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-// Pace is the shortest time between two batches that keeps the number of parts
-// small: each batch makes one part a month and table it touches, and one more.
-const Pace = 200 * time.Millisecond
-
 const (
 	dialTimeout = 3 * time.Second
 	// readTimeout bounds how long a server may be silent: one that hangs is an
@@ -83,7 +79,7 @@ type newest struct {
 	days map[string]events.Date
 }
 
-var _ projector.Steered = (*Tier)(nil)
+var _ projector.Live = (*Tier)(nil)
 
 // Open connects. The error of a server that does not answer is transient; one
 // about the DSN wraps projector.ErrRefused and never contains the DSN.
@@ -127,20 +123,14 @@ var errDSN = fmt.Errorf("clickhouse: the DSN is not of the form clickhouse://use
 
 // connect opens the database, which it creates when it is missing.
 func (s *store) connect(ctx context.Context) error {
+	if err := s.createDatabase(ctx); err != nil {
+		return err
+	}
 	conn, err := clickhouse.Open(s.options)
 	if err != nil {
 		return errDSN
 	}
-	err = conn.Ping(ctx)
-	if isCode(err, codeUnknownDatabase) {
-		if err = s.createDatabase(ctx); err == nil {
-			err = conn.Ping(ctx)
-		}
-	}
-	if err == nil {
-		err = checkVersion(conn)
-	}
-	if err != nil {
+	if err := conn.Ping(ctx); err != nil {
 		conn.Close()
 		return err
 	}
@@ -148,14 +138,24 @@ func (s *store) connect(ctx context.Context) error {
 	return nil
 }
 
+// createDatabase makes the database if it is missing; it looks first, for whoever
+// may not create one.
 func (s *store) createDatabase(ctx context.Context) error {
 	options := *s.options
-	options.Auth.Database = ""
+	options.Auth.Database = "system"
 	conn, err := clickhouse.Open(&options)
 	if err != nil {
 		return errDSN
 	}
 	defer conn.Close()
+	if err := checkVersion(conn); err != nil {
+		return err
+	}
+	var found uint64
+	err = conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = "+quoteText(s.database)).Scan(&found)
+	if err != nil || found > 0 {
+		return err
+	}
 	return conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(s.database))
 }
 

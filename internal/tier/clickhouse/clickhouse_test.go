@@ -75,15 +75,15 @@ func dump(t testing.TB, tier projector.Tier) ([]book.Row, eventlog.Checkpoint) {
 	return rows, reached
 }
 
-// edges is a tape of values at the edges, and of bars over 20 years.
+// edges is a tape of values at the edges, and of bars over more months than an insert may touch by default.
 func edges() []*events.Event {
 	tape := []*events.Event{trade(1), kline(2, 19000101, 22001231, 20240229), trade(3), kline(4, 20240229)}
-	decades := kline(5)
-	for month := range 20 * 12 {
-		decades.Data.(*events.KlineRecorded).Bars = append(decades.Data.(*events.KlineRecorded).Bars,
-			events.Bar{Date: events.Date((1990+month/12)*10000 + (month%12+1)*100 + 15), Volume: int64(month)})
+	months := kline(5)
+	for i := range 110 {
+		months.Data.(*events.KlineRecorded).Bars = append(months.Data.(*events.KlineRecorded).Bars,
+			events.Bar{Date: events.Date((2010+i/12)*10000 + (i%12+1)*100 + 15), Volume: int64(i)})
 	}
-	return append(tape, decades)
+	return append(tape, months)
 }
 
 // TestDoors writes through one protocol and reads through both.

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-// Repair implements projector.Steered: new rows, and marks that a row is
+// Repair implements projector.Live: new rows, and marks that a row is
 // removed, are inserted under an attempt of their own that outdates what the
 // keys held, whatever and however many that is.
 func (t *Tier) Repair(ctx context.Context, at eventlog.Checkpoint, changes []projector.Change) error {

@@ -42,7 +42,7 @@ func (t *Tier) Shadow(ctx context.Context, plan string) (projector.Shadow, error
 	return t.store.shadow(now.Shadow.Generation), nil
 }
 
-// Previous implements projector.Steered.
+// Previous implements projector.Live.
 func (t *Tier) Previous(ctx context.Context) (projector.Shadow, error) {
 	const op = "open previous"
 	if err := t.store.ensure(ctx); err != nil {
@@ -103,7 +103,7 @@ func (s *shadow) Discard(ctx context.Context) error {
 	return wrapIf(op, s.store.dropGenerations(ctx))
 }
 
-// Hold implements projector.Steered.
+// Hold implements projector.Live.
 func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 	const op = "read hold"
 	if err := t.store.ensure(ctx); err != nil {
@@ -117,7 +117,7 @@ func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 	return hold, wrapIf(op, err)
 }
 
-// SetHold implements projector.Steered.
+// SetHold implements projector.Live.
 func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 	const op = "set hold"
 	if err := t.store.ensure(ctx); err != nil {
