@@ -34,7 +34,7 @@ type parkedAnswer struct {
 // Run implements the command.
 func (c parkedList) Run(e *Env) error {
 	return e.eachTier(c.Tier, func(tier projector.Live) error {
-		parking, _, err := readParking(e, tier)
+		parking, err := readParking(e, tier)
 		if err != nil {
 			return err
 		}
@@ -43,13 +43,12 @@ func (c parkedList) Run(e *Env) error {
 	})
 }
 
-func readParking(e *Env, tier projector.Live) (projector.Parking, projector.Hold, error) {
+func readParking(e *Env, tier projector.Live) (projector.Parking, error) {
 	hold, err := tier.Hold(e.Context)
 	if err != nil {
-		return projector.Parking{}, hold, fmt.Errorf("read hold: %w", err)
+		return projector.Parking{}, fmt.Errorf("read hold: %w", err)
 	}
-	parking, err := hold.ReadParking()
-	return parking, hold, err
+	return hold.ReadParking()
 }
 
 func (a parkedAnswer) text(w io.Writer) {
@@ -82,7 +81,7 @@ func (c parkedShow) Run(e *Env) error {
 	}
 	defer log.Close()
 	return e.eachTier(c.Tier, func(tier projector.Live) error {
-		parking, _, err := readParking(e, tier)
+		parking, err := readParking(e, tier)
 		if err != nil || len(parking.Parked) == 0 {
 			return err
 		}
@@ -92,7 +91,7 @@ func (c parkedShow) Run(e *Env) error {
 			return fmt.Errorf("read checkpoint: %w", err)
 		}
 		var failed error
-		_, err = e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
+		err = e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
 			if failed == nil && parking.Excludes(event) && (c.Subject == "" || event.Data.Subject() == c.Subject) {
 				var line []byte
 				if line, failed = event.AppendJSON(nil); failed == nil {
@@ -154,7 +153,7 @@ func (e *Env) unpark(tierName, subject, action string, flags proofFlags, keep fu
 	}
 	defer log.Close()
 	return e.eachTier(tierName, func(tier projector.Live) error {
-		parking, _, err := readParking(e, tier)
+		parking, err := readParking(e, tier)
 		if err != nil {
 			return err
 		}

@@ -49,16 +49,17 @@ func (e *Env) play(ctx context.Context, log *eventlog.Log, tier projector.Tier, 
 }
 
 // playOnly folds the log up to a sequence, of it only the events that pass.
-func (e *Env) playOnly(log *eventlog.Log, tier projector.Tier, until uint64, only func(*events.Event) bool) (eventlog.Checkpoint, error) {
+func (e *Env) playOnly(log *eventlog.Log, tier projector.Tier, until uint64, only func(*events.Event) bool) error {
 	frames, err := log.Read(e.Context, eventlog.Checkpoint{}, eventlog.ReadOptions{})
 	if err != nil {
-		return eventlog.Checkpoint{}, fmt.Errorf("read log: %w", err)
+		return fmt.Errorf("read log: %w", err)
 	}
 	defer frames.Close()
 	bar := e.progress("folding the log", int64(until))
 	defer bar.Close()
 	player := projector.Player{Bound: projector.Bound{UntilSequence: until}, Only: only, Observe: bar}
-	return player.Play(e.Context, frames, tier, eventlog.Checkpoint{})
+	_, err = player.Play(e.Context, frames, tier, eventlog.Checkpoint{})
+	return err
 }
 
 // progress tells how far a long work is: as a bar with rate and time left on a

@@ -97,12 +97,11 @@ func (c snapshotCommand) intoDatabase(e *Env, log *eventlog.Log, bound projector
 	}
 	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
 	defer cancel()
-	live, err := kind.open(ctx, place)
+	tier, err := kind.open(ctx, place)
 	if err != nil {
 		return fmt.Errorf("--to %s: %w", name, err)
 	}
-	defer live.Close()
-	tier := live.(projector.Live)
+	defer tier.Close()
 	until, err := beginSnapshot(e, log, tier, bound)
 	if err != nil {
 		return fmt.Errorf("--to %s: %w", name, err)

@@ -113,11 +113,7 @@ func (e *Env) openTier(name string) (projector.Live, error) {
 	}
 	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
 	defer cancel()
-	tier, err := kind.open(ctx, kind.place(e.CLI.tierFlags))
-	if err != nil {
-		return nil, err
-	}
-	return tier.(projector.Live), nil
+	return kind.open(ctx, kind.place(e.CLI.tierFlags))
 }
 
 // eachTier runs do for every selected tier in turn, opened.

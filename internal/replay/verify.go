@@ -138,10 +138,9 @@ func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, in
 		if dump.At.Sequence == 0 {
 			return reference, nil
 		}
-		_, err := e.playOnly(log, reference, dump.At.Sequence, func(event *events.Event) bool {
+		return reference, e.playOnly(log, reference, dump.At.Sequence, func(event *events.Event) bool {
 			return includes(event) && only(event)
 		})
-		return reference, err
 	}
 	parts := proof.Parts(max(dump.Bytes, int64(info.Bytes)), max(flags.Memory, 1)<<20)
 	return dump.Compare(e.Context, kinds, parts, fold, func(d proof.Difference) error {
@@ -160,13 +159,12 @@ func (e *Env) explain(log *eventlog.Log, at eventlog.Checkpoint, includes func(*
 		return nil
 	}
 	explainer := proof.NewExplainer(differences)
-	_, err := e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
+	return e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
 		if includes(event) {
 			explainer.See(event)
 		}
 		return false
 	})
-	return err
 }
 
 // rowFilter tells which rows a repair is about.
