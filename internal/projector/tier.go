@@ -108,6 +108,3 @@ type Change struct {
 	Key   string
 	Value *string
 }
-
-// Steered is the former name of Live.
-type Steered = Live

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-// Hold implements projector.Steered.
+// Hold implements projector.Live.
 func (t *Tier) Hold(ctx context.Context) (hold projector.Hold, err error) {
 	if err := ctx.Err(); err != nil {
 		return hold, err
@@ -27,7 +27,7 @@ func (t *Tier) Hold(ctx context.Context) (hold projector.Hold, err error) {
 	return hold, nil
 }
 
-// SetHold implements projector.Steered. It writes the manifest and nothing
+// SetHold implements projector.Live. It writes the manifest and nothing
 // else, so it works where files are damaged.
 func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 	if err := ctx.Err(); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 )
 
-// Repair implements projector.Steered. It writes anew the files that hold
+// Repair implements projector.Live. It writes anew the files that hold
 // changed rows, from the rows that are there and the changes, and vouches for
 // the rows that no change names as they are: the caller compared them. Files
 // that are not what was written, but hold the right rows, are mended as well.

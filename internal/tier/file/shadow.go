@@ -74,7 +74,7 @@ func (s *Shadow) begin(live folder) error {
 	return s.load()
 }
 
-// Previous implements projector.Steered: <dir>.previous, which takes no Apply.
+// Previous implements projector.Live: <dir>.previous, which takes no Apply.
 func (t *Tier) Previous(ctx context.Context) (projector.Shadow, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

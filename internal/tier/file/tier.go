@@ -59,7 +59,7 @@ type contents struct {
 	sums map[string]hash.Hash
 }
 
-var _ projector.Steered = (*Tier)(nil)
+var _ projector.Live = (*Tier)(nil)
 
 // Open opens the directory, which may be missing or empty, and finishes what a
 // crash cut off. The error is a *DamagedError, naming the file and what to do,

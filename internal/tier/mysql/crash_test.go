@@ -70,6 +70,34 @@ func TestServerKilledMidBatch(t *testing.T) {
 	require.Equal(t, []string{fmt.Sprint(savedIn(tape[:at]))}, column(t, db, "SELECT COUNT(*) FROM (SELECT DISTINCT strategy_id, version FROM strategy_param) v"))
 }
 
+// TestCheckpointIsFinal: while a transaction that may still commit has the
+// checkpoint in hand, as after an Apply that was cut off, nobody is told the old.
+func TestCheckpointIsFinal(t *testing.T) {
+	server := testserver.MariaDB(t, hasty)
+	tier, tape, ctx := open(t, server), small(), t.Context()
+	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 9)))
+	tx, err := raw(t, server).BeginTx(ctx, nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(ctx, "UPDATE tapedeck_checkpoint SET sequence = 15, chain = ?", checkpoint(15).Chain.String())
+	require.NoError(t, err)
+	type answer struct {
+		at  eventlog.Checkpoint
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		at, err := tier.Checkpoint(ctx)
+		answered <- answer{at, err}
+	}()
+	select {
+	case got := <-answered:
+		require.Fail(t, "answered too early", "%v", got)
+	case <-time.After(300 * time.Millisecond):
+	}
+	require.NoError(t, tx.Commit())
+	require.Equal(t, answer{at: checkpoint(15)}, <-answered)
+}
+
 // TestServerHangs: every method comes back with an error in finite time, and
 // goes on when the server does.
 func TestServerHangs(t *testing.T) {

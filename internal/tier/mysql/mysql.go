@@ -58,7 +58,7 @@ type Tier struct {
 	ready bool
 }
 
-var _ projector.Steered = (*Tier)(nil)
+var _ projector.Live = (*Tier)(nil)
 
 // Open connects, and makes the database when there is none of that name. The
 // error of a server that does not answer is transient; one about the DSN wraps

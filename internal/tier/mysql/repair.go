@@ -12,7 +12,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-// Repair implements projector.Steered. A row that others belong to can only be
+// Repair implements projector.Live. A row that others belong to can only be
 // removed together with them, and a row only be made beside what it belongs to;
 // else it wraps projector.ErrRefused and nothing is changed.
 func (t *Tier) Repair(ctx context.Context, at eventlog.Checkpoint, list []projector.Change) error {

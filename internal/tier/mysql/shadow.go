@@ -97,7 +97,7 @@ func (n naming) copyOf(base, statement string) string {
 	})
 }
 
-// Previous implements projector.Steered.
+// Previous implements projector.Live.
 func (t *Tier) Previous(ctx context.Context) (projector.Shadow, error) {
 	const op = "open previous"
 	if _, err := t.read(ctx); err != nil {

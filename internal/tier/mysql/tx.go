@@ -116,7 +116,7 @@ func (t *Tier) Checkpoint(ctx context.Context) (eventlog.Checkpoint, error) {
 	return s.at, nil
 }
 
-// Hold implements projector.Steered.
+// Hold implements projector.Live.
 func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 	s, err := t.read(ctx)
 	if err != nil {
@@ -125,7 +125,7 @@ func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 	return projector.ParseHold(s.hold)
 }
 
-// SetHold implements projector.Steered.
+// SetHold implements projector.Live.
 func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 	return wrap("set hold", t.write(ctx, func(tx *sql.Tx, s state) error {
 		if !hold.IsZero() && s.at.Sequence > hold.Until {
