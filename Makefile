@@ -17,8 +17,13 @@ build: ## build all commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
 .PHONY: run
-run: build ## record the sample on a local tape and play it into files (and Redis, when TAPEDECK_REDIS_URL names one); Ctrl-C stops
+run: build ## record the sample on a local tape and play it into files, and into the databases that TAPEDECK_REDIS_URL, _MYSQL_DSN, _CLICKHOUSE_DSN name; Ctrl-C stops
 	@exec deploy/run.sh
+
+.PHONY: run-full
+run-full: build servers ## the same with all tiers: starts a Redis, a MariaDB and a ClickHouse of its own under data/servers
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/dev/ ./deploy/servers ./internal/testserver/chdb
+	@exec bin/dev/servers --dir "$${TAPEDECK_DATA:-./data}/servers" deploy/run.sh
 
 .PHONY: servers
 servers: ## install the database servers that the tests start for themselves (Debian, Ubuntu)

@@ -24,6 +24,8 @@ case $(uname -sm) in
 esac
 cache=${TAPEDECK_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/tapedeck}
 chdb=$cache/chdb-$chdb_version
+# What was killed while it made something leaves it under such a name.
+[ ! -d "$cache" ] || find "$cache" -maxdepth 1 -name 'part.*' -mmin +60 -exec rm -rf {} +
 [ -z "$chdb_version" ] || [ -f "$chdb/libchdb.so" ] || has npm || packages+=(npm)
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -56,7 +58,7 @@ if [ -n "$chdb_version" ] && [ ! -f "$chdb/libchdb.so" ]; then
     mkdir -p "$cache"
     # Beside its place, so that the rename is atomic: whoever sees the folder
     # sees all of it.
-    part=$(mktemp -d "$cache/fetch.XXXXXX")
+    part=$(mktemp -d "$cache/part.XXXXXX")
     trap 'rm -rf "$part"; [ -z "${policy:-}" ] || rm -f "$policy"' EXIT
     (cd "$part" && npm pack --silent "$chdb_package@$chdb_version" >npm.log 2>&1) || {
         cat "$part/npm.log" >&2

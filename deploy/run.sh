@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# `make run`: a whole Tapedeck on this machine. Ctrl-C stops all of it cleanly.
+# `make run`: a whole Tapedeck on this machine, with a tier for each database
+# that the environment names (`make run-full` starts and names all of them).
+# Ctrl-C stops all of it cleanly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,11 +52,15 @@ await ingest
 start projector-file bin/projector-file --metrics "${TAPEDECK_FILE_METRICS:-127.0.0.1:9104}"
 await projector-file
 tiers=(file)
-if [ -n "${TAPEDECK_REDIS_URL:-}" ]; then
-    start projector-redis bin/projector-redis --metrics "${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}"
-    await projector-redis
-    tiers+=(redis)
-fi
+tier() { # name variable flag... : only when the variable names a database
+    [ -n "${!2:-}" ] || return 0
+    start "projector-$1" "bin/projector-$1" "${@:3}"
+    await "projector-$1"
+    tiers+=("$1")
+}
+tier redis TAPEDECK_REDIS_URL --metrics "${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}"
+tier mysql TAPEDECK_MYSQL_DSN --metrics "${TAPEDECK_MYSQL_METRICS:-127.0.0.1:9102}"
+tier clickhouse TAPEDECK_CLICKHOUSE_DSN --metrics "${TAPEDECK_CLICKHOUSE_METRICS:-127.0.0.1:9103}"
 
 for dir in "$sample"/*/; do
     account=$(basename "$dir")
@@ -79,7 +85,8 @@ Tapedeck is running. In another terminal:
   bin/replay snapshot --out /tmp/june --until-time 2025-06-30
   bin/replay verify --tier all
   bin/replay --help
-Tiers: ${tiers[*]}. Logs of the processes: $data/*.log
+${TAPEDECK_LOOK:+$TAPEDECK_LOOK
+}Tiers: ${tiers[*]}. Logs of the processes: $data/*.log
 Ctrl-C stops everything cleanly.
 EOF
 wait -n "${pids[@]}" || true

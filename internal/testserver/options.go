@@ -1,5 +1,10 @@
 package testserver
 
+import (
+	"context"
+	"net"
+)
+
 // Option is understood by every kind of server.
 type Option func(*settings)
 
@@ -35,6 +40,13 @@ func (s settings) choosePorts(t T, n int) []int {
 	}
 	if len(s.ports) != n {
 		t.Fatalf("the server listens on %d ports, %d are given", n, len(s.ports))
+	}
+	for _, port := range s.ports {
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(port))
+		if err != nil {
+			t.Fatalf("port %d is not free: %v", port, err)
+		}
+		listener.Close()
 	}
 	return s.ports
 }

@@ -64,8 +64,10 @@ func (th thread) mount(dir string, size int64) error {
 }
 
 // bind makes the kernel kill the command's process when the thread that starts
-// it ends.
-func bind(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// it ends, and keeps a terminal's Ctrl-C from it: who started it ends it.
+func bind(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
 
 // awaitStop waits until all threads of a child have stopped after a SIGSTOP,
 // which each does in its own time: until then it may still answer.

@@ -25,7 +25,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: chdb /path/to/libchdb.so [argument of clickhouse-local]...")
+		return errors.New("usage: chdb LIBRARY [ARGUMENT-OF-CLICKHOUSE-LOCAL ...]")
 	}
 	// As ClickHouse's own main does: else writing to a client that has gone
 	// ends the process.
