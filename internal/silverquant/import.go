@@ -2,15 +2,12 @@ package silverquant
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,15 +28,8 @@ type ImportOptions struct {
 	DailyDir string
 }
 
-const (
-	// importBars is how many bars one kline event carries at most.
-	importBars = 1000
-	// dailySource is the source of klines: they belong to no account, so two
-	// accounts' imports of one folder give the same events.
-	dailySource = "import/daily"
-)
-
-var uuidShape = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+// importBars is how many bars one kline event carries at most.
+const importBars = 1000
 
 // unknownMoment is the exchange's first trading day. It dates positions in a
 // folder that holds no date at all.
@@ -70,7 +60,7 @@ var errStopped = errors.New("stopped")
 type importer struct {
 	dir, account string
 	opts         ImportOptions
-	// seen counts identical rows, by the id of the first.
+	// seen counts identical rows, by their digest.
 	seen   map[string]int
 	latest time.Time
 	yield  func(*events.Event, error) bool
@@ -203,17 +193,12 @@ func (im *importer) reject(r *Reject) error {
 	return nil
 }
 
-// emit validates and yields one event; content is what its id is made of and
-// must never change its form. where says which row it came from.
-func (im *importer) emit(at time.Time, data events.Data, owner string, content []string, where Reject) error {
-	e := &events.Event{Source: "import/" + im.account, Time: at, Data: data}
-	kind := string(data.Type())
-	if data.Type() == events.TypeKlineRecorded {
-		e.Source = dailySource
-	}
-	e.ID = im.id(kind, owner, content)
+// emit validates and yields one event; where says which row it came from.
+func (im *importer) emit(entry Entry, where Reject) error {
+	im.seen[entry.digest]++
+	e := entry.Nth(im.seen[entry.digest])
 	if err := e.Validate(); err != nil {
-		return im.reject(newReject(where.File, where.Line, err.Error(), strings.Join(content, ",")))
+		return im.reject(newReject(where.File, where.Line, err.Error(), strings.Join(entry.content, ",")))
 	}
 	if !im.yield(e, nil) {
 		return errStopped
@@ -221,28 +206,11 @@ func (im *importer) emit(at time.Time, data events.Data, owner string, content [
 	return nil
 }
 
-// id is "imp-" and 160 bits of a hash over the content and how many rows with
-// the same content came before. Fields are length-prefixed, so no two
-// contents run together.
-func (im *importer) id(kind, owner string, content []string) string {
-	digest := func(fields ...string) string {
-		h := sha256.New()
-		for _, f := range fields {
-			fmt.Fprintf(h, "%d:%s", len(f), f)
-		}
-		return hex.EncodeToString(h.Sum(nil)[:20])
-	}
-	first := digest(append([]string{kind, owner}, content...)...)
-	im.seen[first]++
-	return "imp-" + digest(first, strconv.Itoa(im.seen[first]))
-}
-
 func (im *importer) createAccount() error {
-	var capital events.Money
-	var first time.Time
+	var first Asset
 	found := errors.New("found")
 	err := forEach(&importer{yield: func(*events.Event, error) bool { return true }}, filepath.Join(im.dir, AssetsFile), assets, func(a Asset) error {
-		capital, first = a.Total, a.Date.Time()
+		first = a
 		return found
 	})
 	if err != nil && !errors.Is(err, found) {
@@ -251,16 +219,7 @@ func (im *importer) createAccount() error {
 	if err == nil {
 		return fmt.Errorf("account %s is unknown and %s has no row to take its initial capital from: create the account first", im.account, AssetsFile)
 	}
-	broker := im.opts.Broker
-	if broker == "" {
-		broker = "QMT"
-		if uuidShape.MatchString(im.account) {
-			broker = "GM"
-		}
-	}
-	return im.emit(first, &events.AccountCreated{
-		AccountID: im.account, AccountName: im.account, Broker: broker, InitialCapital: capital,
-	}, im.account, []string{broker, capital.String(), events.FormatTime(first)}, Reject{File: AssetsFile})
+	return im.emit(AccountEntry(im.account, im.opts.Broker, first), Reject{File: AssetsFile})
 }
 
 func (im *importer) sawMoment(t time.Time) {
@@ -271,27 +230,20 @@ func (im *importer) sawMoment(t time.Time) {
 
 func (im *importer) trades() error {
 	return forEach(im, filepath.Join(im.dir, DealsFile), deals, func(d Deal) error {
-		at, err := time.ParseInLocation(time.DateOnly+" "+time.TimeOnly, d.Date.String()+" "+d.Time, events.Zone)
+		entry, err := DealEntry(im.account, d.Deal)
 		if err != nil {
 			return err
 		}
-		im.sawMoment(at)
-		return im.emit(at, &events.TradeRecorded{
-			AccountID: im.account, StockCode: d.StockCode, StockName: d.StockName, OrderType: d.OrderType, PriceType: d.PriceType,
-			Price: d.Price, Volume: d.Volume, Remark: d.Remark, TradedAt: at,
-		}, im.account, []string{
-			d.Date.String(), d.Time, d.StockCode, d.StockName, string(d.OrderType), string(d.PriceType), d.Remark,
-			d.Price.String(), strconv.FormatInt(d.Volume, 10),
-		}, Reject{File: DealsFile, Line: d.Line})
+		im.sawMoment(entry.event.Time)
+		return im.emit(entry, Reject{File: DealsFile, Line: d.Line})
 	})
 }
 
 func (im *importer) assets() error {
 	return forEach(im, filepath.Join(im.dir, AssetsFile), assets, func(a Asset) error {
-		at := a.Date.Time().Add(15 * time.Hour)
-		im.sawMoment(at)
-		return im.emit(at, &events.CapitalUpdated{AccountID: im.account, TotalAssets: a.Total, Date: a.Date},
-			im.account, []string{a.Date.String(), a.Total.String()}, Reject{File: AssetsFile, Line: a.Line})
+		entry := AssetEntry(im.account, a)
+		im.sawMoment(entry.event.Time)
+		return im.emit(entry, Reject{File: AssetsFile, Line: a.Line})
 	})
 }
 
@@ -347,7 +299,7 @@ func (im *importer) stockKlines(file, code string) error {
 			content = AppendBar(content, b.Bar)
 		}
 		last := chunk[len(chunk)-1]
-		if err := im.emit(last.Date.Time().Add(15*time.Hour+30*time.Minute), data, code, []string{string(content)}, Reject{File: file, Line: last.Line}); err != nil {
+		if err := im.emit(newEntry(dailySource, last.Date.Time().Add(15*time.Hour+30*time.Minute), data, code, string(content)), Reject{File: file, Line: last.Line}); err != nil {
 			return err
 		}
 	}
@@ -369,8 +321,8 @@ func (im *importer) positions(s folderState) error {
 	}
 	moment := events.FormatTime(at)
 	if s.held.IncDate != 0 {
-		if err := im.emit(at, &events.PositionDaysIncremented{AccountID: im.account, Date: s.held.IncDate},
-			im.account, []string{s.held.IncDate.String(), moment}, Reject{File: s.file}); err != nil {
+		if err := im.emit(accountEntry(im.account, at, &events.PositionDaysIncremented{AccountID: im.account, Date: s.held.IncDate},
+			s.held.IncDate.String(), moment), Reject{File: s.file}); err != nil {
 			return err
 		}
 	}
@@ -378,8 +330,8 @@ func (im *importer) positions(s folderState) error {
 		if !h.Open {
 			continue
 		}
-		if err := im.emit(at, &events.PositionHeldDaysSet{AccountID: im.account, StockCode: h.StockCode, HeldDays: h.Days},
-			im.account, []string{h.StockCode, strconv.FormatInt(h.Days, 10), moment}, Reject{File: s.file, Line: h.Line}); err != nil {
+		if err := im.emit(accountEntry(im.account, at, &events.PositionHeldDaysSet{AccountID: im.account, StockCode: h.StockCode, HeldDays: h.Days},
+			h.StockCode, strconv.FormatInt(h.Days, 10), moment), Reject{File: s.file, Line: h.Line}); err != nil {
 			return err
 		}
 	}
@@ -399,8 +351,8 @@ func (im *importer) marks(at time.Time, s folderState) error {
 				content[1+i] = p.String()
 			}
 		}
-		return im.emit(at, &events.PositionPriceMarked{AccountID: im.account, StockCode: code, MaxPrice: high, MinPrice: low},
-			im.account, content, Reject{File: file, Line: line})
+		return im.emit(accountEntry(im.account, at, &events.PositionPriceMarked{AccountID: im.account, StockCode: code, MaxPrice: high, MinPrice: low},
+			content...), Reject{File: file, Line: line})
 	}
 	for _, m := range s.max {
 		var low *events.Price
