@@ -1,0 +1,310 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// watchEvery is how often each tier and the log's end are looked at.
+	watchEvery = 250 * time.Millisecond
+	// probeBound is how long a tier may take to say where it is; smallBound and
+	// largeBound, to answer about one account and about many rows. With them a
+	// tier that hangs costs one reader that much, once.
+	probeBound = 300 * time.Millisecond
+	smallBound = 300 * time.Millisecond
+	largeBound = 700 * time.Millisecond
+	// A tier is asked again and again whether it has what a reader waits for.
+	pollFirst, pollLast = 2 * time.Millisecond, 40 * time.Millisecond
+	// DefaultWait is how long a read waits for Want.AtLeast; MaxWait is the
+	// longest that may be asked for.
+	DefaultWait = 2 * time.Second
+	MaxWait     = 10 * time.Second
+)
+
+// Errors of reads, wrapped.
+var (
+	// ErrUnavailable: no tier could answer.
+	ErrUnavailable = errors.New("no tier can answer")
+	// ErrBehind: no tier reached Want.AtLeast in time.
+	ErrBehind = errors.New("no tier has that sequence yet")
+)
+
+// order lists the tiers that hold a kind, in the order of preference. Of a
+// trade the file tier has neither strategy, order id nor the amount's own text,
+// so memory comes before it.
+var order = map[Kind][]string{
+	Positions: {"redis", "file", "memory"},
+	Records:   {"mysql", "file", "memory"},
+	Trades:    {"clickhouse", "memory", "file"},
+	Klines:    {"clickhouse", "file", "memory"},
+}
+
+// Want is what a reader wants of an answer besides its contents.
+type Want struct {
+	// AtLeast is a sequence that the answer must contain, such as that of the
+	// reader's own last receipt; 0 is any. Wait bounds the wait for it; 0 is
+	// DefaultWait.
+	AtLeast uint64
+	Wait    time.Duration
+}
+
+// Answer is what a tier said.
+type Answer[T any] struct {
+	Value    T
+	Sequence uint64
+	Tier     string
+	// Degraded tells that it was not the primary tier that answered, or that
+	// its answer is older than a healthy tier's; Reason says why.
+	Degraded bool
+	Reason   string
+}
+
+// Options say how a Router is made.
+type Options struct {
+	// Tiers in any order, each at most once.
+	Tiers []Tier
+	// LogEnd tells the log's last sequence.
+	LogEnd func(ctx context.Context) (uint64, error)
+	// StaleAfter is how far, in time, a tier may be behind the log and still be
+	// preferred to one that is not; 0 is 5 s. A tier under a hold may always.
+	StaleAfter time.Duration
+	// Primary picks the primaries; nil is auto for all.
+	Primary *Primaries
+	Logger  *slog.Logger
+}
+
+// Router answers reads. It is safe for concurrent use.
+type Router struct {
+	sources map[string]*source
+	primary *Primaries
+	logEnd  func(ctx context.Context) (uint64, error)
+	ends    ends
+	logger  *slog.Logger
+	reads   *reads
+}
+
+// NewRouter makes a Router; until Run is called it trusts every tier.
+func NewRouter(o Options) *Router {
+	r := &Router{sources: make(map[string]*source), primary: o.Primary, logEnd: o.LogEnd, logger: o.Logger, reads: newReads()}
+	if r.primary == nil {
+		r.primary = new(Primaries)
+	}
+	if r.logger == nil {
+		r.logger = slog.Default()
+	}
+	r.ends.keep = o.StaleAfter
+	if r.ends.keep <= 0 {
+		r.ends.keep = 5 * time.Second
+	}
+	for _, tier := range o.Tiers {
+		r.sources[tier.Name()] = newSource(tier)
+	}
+	return r
+}
+
+// Run watches tiers and log until ctx ends.
+func (r *Router) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	every := func(f func()) {
+		all.Go(func() {
+			ticker := time.NewTicker(watchEvery)
+			defer ticker.Stop()
+			for {
+				f()
+				select {
+				case <-ticker.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	every(func() {
+		bounded, cancel := context.WithTimeout(ctx, probeBound)
+		defer cancel()
+		end, err := r.logEnd(bounded)
+		r.ends.saw(time.Now(), end, err)
+	})
+	for _, s := range r.sources {
+		every(func() {
+			was := s.last.Load().err
+			s.watch(ctx)
+			is := s.last.Load().err
+			switch {
+			case ctx.Err() != nil:
+			case was == nil && is != nil:
+				r.logger.Warn("tier lost, the next one answers", "tier", s.tier.Name(), "error", is)
+			case was != nil && is == nil:
+				r.logger.Info("tier answers", "tier", s.tier.Name(), "sequence", s.last.Load().at.Sequence)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Close closes all tiers.
+func (r *Router) Close() error {
+	var faults []error
+	for _, s := range r.sources {
+		faults = append(faults, s.tier.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// chain lists the tiers that may answer about a kind, the primary first.
+func (r *Router) chain(kind Kind) []*source {
+	names := order[kind]
+	if first := r.primary.Of(kind); first != Auto {
+		names = append([]string{first}, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == first })...)
+	}
+	var chain []*source
+	for _, name := range names {
+		if s := r.sources[name]; s != nil {
+			chain = append(chain, s)
+		}
+	}
+	return chain
+}
+
+// read asks one tier after the other until one answers as wanted.
+func read[R Tier, T any](ctx context.Context, r *Router, kind Kind, want Want, bound time.Duration, ask func(context.Context, R) (T, At, error)) (Answer[T], error) {
+	began := time.Now()
+	answer, err := attempt(ctx, r, kind, want, bound, ask)
+	r.reads.observe(kind, answer.Tier, answer.Degraded, err, time.Since(began))
+	return answer, err
+}
+
+func attempt[R Tier, T any](ctx context.Context, r *Router, kind Kind, want Want, bound time.Duration, ask func(context.Context, R) (T, At, error)) (Answer[T], error) {
+	wait := want.Wait
+	if wait <= 0 {
+		wait = DefaultWait
+	}
+	began, pause := time.Now(), pollFirst
+	for {
+		// Half of the time belongs to the primary: it is about to have what was
+		// just written.
+		waited := time.Since(began)
+		answer, faults := once(ctx, r, kind, want.AtLeast, waited < min(wait, MaxWait)/2, bound, ask)
+		switch {
+		case ctx.Err() != nil:
+			return Answer[T]{}, ctx.Err()
+		case answer.Tier != "":
+			return answer, nil
+		case !errors.Is(faults, ErrBehind):
+			return answer, fmt.Errorf("%s: %w: %w", kind, ErrUnavailable, faults)
+		case waited >= min(wait, MaxWait):
+			return answer, fmt.Errorf("sequence %d: %w", want.AtLeast, faults)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, pollLast)
+	}
+}
+
+// once asks the tiers in turn; the answer of nobody names no tier.
+func once[R Tier, T any](ctx context.Context, r *Router, kind Kind, atLeast uint64, patient bool, bound time.Duration, ask func(context.Context, R) (T, At, error)) (Answer[T], error) {
+	var old Answer[T] // the newest of those that are too far behind the log
+	var faults []error
+	floor := r.ends.floor()
+	for i, s := range r.chain(kind) {
+		tier, reads := s.tier.(R)
+		if !reads {
+			continue
+		}
+		var value T
+		at, err := s.ask(ctx, bound, func(ctx context.Context) (at At, err error) {
+			if atLeast > 0 {
+				if at, err = tier.At(ctx); err != nil || at.Sequence < atLeast {
+					return at, err
+				}
+			}
+			value, at, err = ask(ctx, tier)
+			return at, err
+		})
+		answer := Answer[T]{Value: value, Sequence: at.Sequence, Tier: s.tier.Name(), Degraded: i > 0}
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case at.Sequence < atLeast:
+			faults = append(faults, fmt.Errorf("%s is at %d: %w", answer.Tier, at.Sequence, ErrBehind))
+			if i == 0 && patient {
+				return Answer[T]{}, errors.Join(faults...)
+			}
+		case at.Sequence < floor && !at.Held:
+			faults = append(faults, fmt.Errorf("%s is at %d, the log was at %d %s ago", answer.Tier, at.Sequence, floor, r.ends.keep))
+			if old.Tier == "" || answer.Sequence > old.Sequence {
+				old = answer
+			}
+		default:
+			if answer.Degraded {
+				answer.Reason = text(faults)
+			}
+			return answer, nil
+		}
+	}
+	if old.Tier != "" {
+		old.Degraded, old.Reason = true, text(faults)
+	}
+	return old, errors.Join(faults...)
+}
+
+// text joins what went wrong on one line.
+func text(faults []error) string {
+	var line []byte
+	for i, err := range faults {
+		if i > 0 {
+			line = append(line, "; "...)
+		}
+		line = append(line, err.Error()...)
+	}
+	return string(line)
+}
+
+// ends remembers where the log's end was a while ago.
+type ends struct {
+	keep time.Duration
+	mu   sync.Mutex
+	// seen are looks of at most keep's age and the one before them.
+	seen  []look
+	below atomic.Uint64
+	last  look
+	err   error
+}
+
+type look struct {
+	when time.Time
+	end  uint64
+}
+
+func (e *ends) saw(now time.Time, end uint64, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+	if err != nil {
+		return
+	}
+	e.last = look{now, end}
+	e.seen = append(e.seen, e.last)
+	for len(e.seen) > 1 && now.Sub(e.seen[1].when) >= e.keep {
+		e.seen = e.seen[1:]
+	}
+	if now.Sub(e.seen[0].when) >= e.keep {
+		e.below.Store(e.seen[0].end)
+	}
+}
+
+// floor is a sequence that every healthy tier has reached.
+func (e *ends) floor() uint64 { return e.below.Load() }
+
+// names are those of the tiers, sorted.
+func (r *Router) names() []string { return slices.Sorted(maps.Keys(r.sources)) }

@@ -1,0 +1,78 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// source is a tier behind a breaker. Callers only ever go through a closed
+// breaker: it is the watch that finds out whether a lost tier is back, so that
+// nobody's read pays for the try.
+type source struct {
+	tier    Tier
+	breaker *gobreaker.CircuitBreaker[At]
+	last    atomic.Pointer[sight]
+}
+
+// sight is what was last seen of a tier.
+type sight struct {
+	at  At
+	err error
+}
+
+func newSource(tier Tier) *source {
+	s := &source{tier: tier, breaker: gobreaker.NewCircuitBreaker[At](gobreaker.Settings{
+		Name:         tier.Name(),
+		MaxRequests:  1,
+		Timeout:      watchEvery / 2, // half-open by the next watch
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 1 },
+		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, ErrLacks) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errAbandoned) },
+	})}
+	s.last.Store(&sight{err: ErrNotReady})
+	return s
+}
+
+// errAbandoned: the caller gave up; that says nothing about the tier.
+var errAbandoned = errors.New("the caller gave up")
+
+var errOpen = errors.New("it failed a moment ago and has not come back")
+
+// ask runs one read within a bound, when the tier is not known to be lost.
+func (s *source) ask(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {
+	if s.breaker.State() != gobreaker.StateClosed {
+		return At{}, fmt.Errorf("%s: %w", s.tier.Name(), errOpen)
+	}
+	return s.through(ctx, bound, read)
+}
+
+// watch looks where the tier is and whether it answers.
+func (s *source) watch(ctx context.Context) {
+	_, _ = s.through(ctx, probeBound, s.tier.At) // remembered in last
+}
+
+func (s *source) through(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {
+	at, err := s.breaker.Execute(func() (At, error) {
+		bounded, cancel := context.WithTimeout(ctx, bound)
+		defer cancel()
+		at, err := read(bounded)
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(errAbandoned, err)
+		}
+		return at, err
+	})
+	switch {
+	case err == nil:
+		s.last.Store(&sight{at: at})
+	case errors.Is(err, ErrLacks) || errors.Is(err, errAbandoned):
+	default:
+		err = fmt.Errorf("%s: %w", s.tier.Name(), err)
+		s.last.Store(&sight{at: s.last.Load().at, err: err})
+	}
+	return at, err
+}

@@ -1,0 +1,175 @@
+package query
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+)
+
+// Grouping is what a statistic has one line for.
+type Grouping string
+
+// The groupings.
+const (
+	ByDay     Grouping = "day"
+	ByMonth   Grouping = "month"
+	ByYear    Grouping = "year"
+	ByStock   Grouping = "stock"
+	ByAccount Grouping = "account"
+)
+
+// key is the line that a fill belongs to.
+func (g Grouping) key(f *Fill, day events.Date) string {
+	switch g {
+	case ByDay:
+		return day.String()
+	case ByMonth:
+		return day.String()[:len("2006-01")]
+	case ByYear:
+		return day.String()[:len("2006")]
+	case ByStock:
+		return f.Stock
+	default:
+		return f.Account
+	}
+}
+
+// Statistic sums up buys and sells: order types buy_trade and sell_trade; no
+// others count.
+//
+// Profit is realized profit without fees. Each sell is matched with the oldest
+// purchases of the same account and stock that are not used up (first in, first
+// out, by second of traded_at, then by sequence), over the whole history, and
+// belongs to the day of the sell. Shares that were sold but never bought on the
+// tape are Unmatched and bring no profit. The profit of each sell is rounded
+// half away from zero to 0.01, then added up.
+type Statistic struct {
+	Key                 string
+	Count, Buys, Sells  int64
+	Amount, Profit      events.Money
+	Unmatched           int64
+	Wins, Losses        int64
+	FirstTrade, LastOne time.Time
+}
+
+// WinRate is the share of Wins among the sells with a profit or a loss; false
+// when there are none.
+func (s Statistic) WinRate() (events.Percent, bool) {
+	decided := s.Wins + s.Losses
+	if decided == 0 {
+		return 0, false
+	}
+	return events.Percent((s.Wins*20_000 + decided) / (2 * decided)), true
+}
+
+func (s *Statistic) add(f *Fill, m match) {
+	s.Count++
+	s.Amount += f.Amount
+	if f.Sell {
+		s.Sells++
+	} else {
+		s.Buys++
+	}
+	s.Profit += m.profit
+	s.Unmatched += m.unmatched
+	switch {
+	case m.profit > 0:
+		s.Wins++
+	case m.profit < 0:
+		s.Losses++
+	}
+	at := time.Unix(f.Second, 0).In(events.Zone)
+	if s.FirstTrade.IsZero() || at.Before(s.FirstTrade) {
+		s.FirstTrade = at
+	}
+	if at.After(s.LastOne) {
+		s.LastOne = at
+	}
+}
+
+// lot is what is left of a purchase.
+type lot struct {
+	price  events.Price
+	volume int64
+}
+
+// match is what came of a sell.
+type match struct {
+	profit    events.Money
+	unmatched int64
+}
+
+// lots are the purchases of one account and stock that are not used up.
+type lots struct {
+	queue []lot
+	head  int
+}
+
+func (l *lots) take(f *Fill) match {
+	if !f.Sell {
+		l.queue = append(l.queue, lot{f.Price, f.Volume})
+		return match{}
+	}
+	left, gain := f.Volume, int64(0) // gain in thousandths of a yuan
+	for left > 0 && l.head < len(l.queue) {
+		first := &l.queue[l.head]
+		n := min(left, first.volume)
+		gain += int64(f.Price-first.price) * n
+		left -= n
+		if first.volume -= n; first.volume == 0 {
+			l.head++
+		}
+	}
+	return match{profit: toMoney(gain), unmatched: left}
+}
+
+// toMoney rounds thousandths of a yuan half away from zero to hundredths.
+func toMoney(milli int64) events.Money {
+	if milli < 0 {
+		return -toMoney(-milli)
+	}
+	return events.Money((milli + 5) / 10)
+}
+
+// aggregate makes the lines of a statistic from fills in the order that
+// TradeReader.Fills tells, of which only the days from…to show; they come
+// sorted by key, and total is the sum of all.
+func aggregate(fills []Fill, by Grouping, from, to events.Date) (lines []Statistic, total Statistic) {
+	groups := make(map[string]*Statistic)
+	var open lots
+	for i := range fills {
+		f := &fills[i]
+		if i == 0 || f.Stock != fills[i-1].Stock || f.Account != fills[i-1].Account {
+			open = lots{queue: open.queue[:0]}
+		}
+		m := open.take(f)
+		day := f.Day()
+		if day < from || to != 0 && day > to {
+			continue
+		}
+		key := by.key(f, day)
+		group := groups[key]
+		if group == nil {
+			group = &Statistic{Key: key}
+			groups[key] = group
+		}
+		group.add(f, m)
+		total.add(f, m)
+	}
+	for _, group := range groups {
+		lines = append(lines, *group)
+	}
+	slices.SortFunc(lines, func(a, b Statistic) int { return cmp.Compare(a.Key, b.Key) })
+	return lines, total
+}
+
+// ParseGrouping reads a grouping that people may ask for.
+func ParseGrouping(text string) (Grouping, error) {
+	if g := Grouping(text); slices.Contains([]Grouping{ByDay, ByMonth, ByYear, ByStock, ByAccount}, g) {
+		return g, nil
+	}
+	return "", fmt.Errorf("must be day, month, year, stock or account, not %q", text)
+}
