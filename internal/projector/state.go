@@ -73,15 +73,26 @@ func (s *State) Lag() Lag {
 func (s *State) started(at eventlog.Checkpoint, parked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running, s.reason, s.known, s.checkpoint, s.pending, s.parked = true, "", true, at, nil, parked
+	s.running, s.reason, s.parked = true, "", parked
+	s.moveTo(at)
 }
 
 // waitingAt takes the checkpoint of a tier that does not go on now.
 func (s *State) waitingAt(at eventlog.Checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.known || s.checkpoint != at {
-		s.known, s.checkpoint, s.pending = true, at, nil
+	s.moveTo(at)
+}
+
+// moveTo takes the tier's checkpoint. What it still lacks stays as old as it
+// is: a tier that fails again and again must not look fresh at each try.
+func (s *State) moveTo(at eventlog.Checkpoint) {
+	if at.Sequence < s.checkpoint.Sequence {
+		s.pending = nil // it lost events, and older ones are missing now
+	}
+	s.known, s.checkpoint = true, at
+	for len(s.pending) > 0 && s.pending[0].last <= at.Sequence {
+		s.pending = s.pending[1:]
 	}
 }
 
@@ -122,11 +133,8 @@ func (s *State) Waiting(last uint64, logged time.Time) {
 func (s *State) Applied(b Batch, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.checkpoint = b.To
+	s.moveTo(b.To)
 	s.last = max(s.last, b.To.Sequence)
-	for len(s.pending) > 0 && s.pending[0].last <= b.To.Sequence {
-		s.pending = s.pending[1:]
-	}
 	s.batches++
 	s.applied += uint64(len(b.Events))
 	s.seconds += took.Seconds()
