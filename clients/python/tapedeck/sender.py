@@ -1,0 +1,217 @@
+"""Takes events from the spool to ingest: in order, one request at a time, for ever."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+from urllib.parse import urlencode
+
+from ._http import Answer, Connection
+from .errors import RejectedError, SpoolError, UndeliveredError
+from .spool import Line, Spool
+
+log = logging.getLogger("tapedeck")
+
+BATCH_EVENTS = 500
+BATCH_BYTES = 1 << 20
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_PROBLEMS = "urn:tapedeck:problem:"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What ingest said of an event: its sequence on the log."""
+
+    id: str
+    sequence: int  # 0 when the event was correct but changed nothing and was not appended
+    duplicate: bool = False
+    applied: bool = True
+    reason: str = ""
+    flags: tuple[str, ...] = field(default=())
+
+
+class Delivery:
+    """An event that is in the spool and on its way."""
+
+    def __init__(self, event_id: str) -> None:
+        self.id = event_id
+        self._done = threading.Event()
+        self._receipt: Optional[Receipt] = None
+        self._rejection: Optional[RejectedError] = None
+
+    def wait(self, timeout: Optional[float] = None) -> Receipt:
+        """The receipt. RejectedError when ingest refused the event, UndeliveredError when there is no verdict in time."""
+        if not self._done.wait(timeout):
+            raise UndeliveredError(f"event {self.id} is in the spool; ingest has not answered yet")
+        if self._rejection is not None:
+            raise self._rejection
+        assert self._receipt is not None
+        return self._receipt
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    def _settle(self, verdict: Receipt | RejectedError) -> None:
+        if isinstance(verdict, Receipt):
+            self._receipt = verdict
+        else:
+            self._rejection = verdict
+        self._done.set()
+
+
+class _Unavailable(Exception):
+    """Ingest cannot take events now."""
+
+    def __init__(self, why: str, retry_after: float = 0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+
+
+class Sender:
+    """The thread behind a Tape. Nothing but its start and stop is called by strategies."""
+
+    def __init__(self, url: str, spool: Spool, timeout: float, session_policy: Optional[str]) -> None:
+        self._spool = spool
+        self._connection = Connection(url, timeout)
+        query = {"session_policy": session_policy} if session_policy else {}
+        self._target = "/v1/events" + ("?" + urlencode(query) if query else "")
+        self._changed = threading.Condition()
+        self._closing = False
+        self._deliveries: weakref.WeakValueDictionary[str, Delivery] = weakref.WeakValueDictionary()
+        self.error: Optional[str] = None  # why ingest took nothing at the last try
+        self.last_sequence = 0
+        self._thread = threading.Thread(target=self._run, name="tapedeck", daemon=True)
+        self._thread.start()
+
+    def expect(self, event_ids: Sequence[str]) -> list[Delivery]:
+        """Makes the deliveries of events that are about to be spooled."""
+        deliveries = [Delivery(i) for i in event_ids]
+        with self._changed:
+            self._deliveries.update(zip(event_ids, deliveries))
+        return deliveries
+
+    def wake(self) -> None:
+        """Tells that the spool has more."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_empty(self, timeout: Optional[float]) -> bool:
+        """Waits until the spool is empty; whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._spool.pending == 0, timeout)
+
+    def stop(self) -> None:
+        """Ends the thread, after the request that is under way."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._spool.pending > 0)
+                if self._closing:
+                    return
+            try:
+                self._deliver(self._spool.read(BATCH_EVENTS, BATCH_BYTES))
+                if self.error is not None:
+                    log.warning("ingest takes events again; %d are waiting", self._spool.pending)
+                self.error, pause = None, _FIRST_PAUSE
+            except Exception as error:  # whatever it is, the events are in the spool and the thread must live
+                retry_after = error.retry_after if isinstance(error, _Unavailable) else 0.0
+                if not isinstance(error, (_Unavailable, OSError, SpoolError)):
+                    log.exception("sending to %s failed", self._connection.url)
+                elif self.error is None:
+                    log.warning("%s: %s; events stay in the spool", self._connection.url, error)
+                self.error = str(error) or repr(error)
+                wait = min(max(pause * random.uniform(0.5, 1), retry_after), _LONGEST_PAUSE)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, wait)
+
+    def _deliver(self, lines: list[Line]) -> None:
+        """Gets a verdict for each line, and puts the cursor behind it."""
+        begin = 0
+        for i, line in enumerate(lines):
+            if not line.intact:
+                self._send(lines[begin:i])
+                self._spool.reject(line.payload, {"rule": "the line in the spool was damaged"})
+                self._advance(lines[i : i + 1])
+                begin = i + 1
+        self._send(lines[begin:])
+
+    def _send(self, lines: list[Line]) -> None:
+        if not lines:
+            return
+        body = b"".join(line.payload + b"\n" for line in lines)
+        answer = self._connection.request("POST", self._target, body, "application/x-ndjson")
+        value = answer.json()
+        if answer.status == 200 and isinstance(value, list) and len(value) == len(lines):
+            self._settle(lines, value)
+            return
+        problem: dict[str, Any] = value if isinstance(value, dict) else {}
+        ours = str(problem.get("type", "")).startswith(_PROBLEMS)
+        if answer.status == 422 and ours and len(problem.get("results") or ()) == len(lines):
+            self._settle(lines, problem["results"])
+        elif answer.status in (400, 413, 422) and ours and len(lines) > 1:  # about one event, but which?
+            half = len(lines) // 2
+            self._send(lines[:half])
+            self._send(lines[half:])
+        elif answer.status in (400, 413, 422) and ours:
+            self._settle(lines, [{"error": (problem.get("errors") or [{"rule": problem.get("detail", "refused")}])[0]}])
+        else:
+            raise _Unavailable(_describe(answer, problem), answer.retry_after)
+
+    def _settle(self, lines: list[Line], results: list[dict[str, Any]]) -> None:
+        """Takes each line's receipt or refusal. The refused are on disk before the cursor passes them."""
+        verdicts: list[tuple[str, Receipt | RejectedError]] = []
+        for line, result in zip(lines, results):
+            if "error" in result:
+                error = {k: str(result["error"].get(k, "")) for k in ("rule", "field", "value")}
+                self._spool.reject(line.payload, error)
+                event_id = _id_of(line)
+                rejection = RejectedError(event_id, error["rule"], error["field"], error["value"])
+                log.error("ingest refused an event, now in %s: %s", self._spool.rejects, rejection)
+                verdicts.append((event_id, rejection))
+                continue
+            receipt = Receipt(
+                result["id"],
+                result["sequence"],
+                result.get("duplicate", False),
+                result.get("applied", True),
+                result.get("reason", ""),
+                tuple(result.get("flags") or ()),
+            )
+            verdicts.append((receipt.id, receipt))
+        with self._changed:
+            for event_id, verdict in verdicts:
+                if isinstance(verdict, Receipt):
+                    self.last_sequence = max(self.last_sequence, verdict.sequence)
+                delivery = self._deliveries.pop(event_id, None)
+                if delivery is not None:
+                    delivery._settle(verdict)
+        self._advance(lines)
+
+    def _advance(self, lines: list[Line]) -> None:
+        self._spool.advance(lines[-1], len(lines))
+        if self._spool.pending == 0:
+            self.wake()
+
+
+def _id_of(line: Line) -> str:
+    return str(json.loads(line.payload)["id"])
+
+
+def _describe(answer: Answer, problem: dict[str, Any]) -> str:
+    said = problem.get("detail") or answer.body[:200].decode("utf-8", "replace")
+    return f"HTTP {answer.status}: {said}"
