@@ -20,6 +20,7 @@ from .errors import (
     UndeliveredError,
 )
 from .sender import Delivery, Receipt
+from .store import Store
 from .tape import Status, Tape
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "SpoolBusyError",
     "SpoolError",
     "Status",
+    "Store",
     "Tape",
     "TapedeckError",
     "UndeliveredError",

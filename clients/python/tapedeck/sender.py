@@ -141,6 +141,8 @@ class Sender:
 
     def _deliver(self, lines: list[Line]) -> None:
         """Gets a verdict for each line, and puts the cursor behind it."""
+        if not lines:
+            raise SpoolError(f"{self._spool.folder}: segments are missing; {self._spool.pending} events were in them")
         begin = 0
         for i, line in enumerate(lines):
             if not line.intact:

@@ -61,13 +61,14 @@ class Spool:
         self._broken: Optional[OSError] = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock: Optional[int] = _disk.lock(self.folder / "lock")
+            lock = _disk.lock(self.folder / "lock")
         except OSError as error:
             raise SpoolError(f"open the spool {self.folder}: {error}") from error
+        self._lock: Optional[int] = lock
         try:
             self._open()
         except OSError as error:
-            self._unlock()
+            os.close(lock)
             raise SpoolError(f"open the spool {self.folder}: {error}") from error
 
     def _open(self) -> None:
@@ -233,12 +234,12 @@ class Spool:
 
     def close(self) -> None:
         with self._mutex:
-            if self._lock is not None:
-                os.close(self._fd)
-                self._unlock()
+            self.abandon()
 
-    def _unlock(self) -> None:
+    def abandon(self) -> None:
+        """Closes the files without a lock: in a forked child, whose parent goes on with the spool."""
         if self._lock is not None:
+            os.close(self._fd)
             os.close(self._lock)
             self._lock = None
 

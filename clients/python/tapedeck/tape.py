@@ -61,7 +61,6 @@ class Tape:
         """
         self.source = source
         self.read_url = read_url
-        self._pid = os.getpid()
         self._spool = Spool(spool)
         try:
             self._sender = Sender(url, self._spool, timeout, session_policy)
@@ -94,8 +93,8 @@ class Tape:
         complete = [self._complete(e) for e in events]
         if not complete:
             return []
-        if self._closed or os.getpid() != self._pid:
-            raise SpoolError("the Tape is closed" if self._closed else "the Tape belongs to the process that forked this one")
+        if self._closed:
+            raise SpoolError("the Tape is closed, or belongs to the process that forked this one")
         deliveries = self._sender.expect([event_id for event_id, _ in complete])
         self._spool.append([payload for _, payload in complete])
         self._sender.wake()
@@ -136,8 +135,6 @@ class Tape:
         if self._closed:
             return self._spool.pending == 0
         self._closed = True
-        if os.getpid() != self._pid:
-            return False
         empty = self.flush(timeout)
         self._sender.stop()
         self._spool.close()
@@ -174,3 +171,15 @@ _open_tapes: "weakref.WeakSet[Tape]" = weakref.WeakSet()
 def _close_all() -> None:
     for tape in list(_open_tapes):
         tape.close(_EXIT_PATIENCE)
+
+
+def _forget_all() -> None:
+    """In a forked child: the spools are the parent's, and must be free when the parent ends."""
+    for tape in list(_open_tapes):
+        tape._closed = True
+        tape.spool.abandon()
+    _open_tapes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
