@@ -1,0 +1,258 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/query"
+)
+
+// Reader reads the live contents and writes nothing. It is safe for concurrent
+// use.
+type Reader struct{ store *store }
+
+var (
+	_ query.TradeReader = (*Reader)(nil)
+	_ query.KlineReader = (*Reader)(nil)
+)
+
+// NewReader makes a reader; the server need not be there yet. The error is
+// about the DSN, and does not contain it.
+func NewReader(dsn string) (*Reader, error) {
+	options, err := clickhouse.ParseDSN(dsn)
+	if err != nil {
+		return nil, errDSN
+	}
+	// The caller's bound is shorter.
+	options.DialTimeout, options.ReadTimeout = time.Second, 5*time.Second
+	options.MaxOpenConns, options.MaxIdleConns = 16, 16
+	conn, err := clickhouse.Open(options)
+	if err != nil {
+		return nil, errDSN
+	}
+	return &Reader{store: &store{conn: conn, options: options, database: options.Auth.Database}}, nil
+}
+
+// Name implements query.Tier.
+func (r *Reader) Name() string { return "clickhouse" }
+
+// Close implements query.Tier.
+func (r *Reader) Close() error { return r.store.conn.Close() }
+
+// At implements query.Tier.
+func (r *Reader) At(ctx context.Context) (query.At, error) {
+	p, err := r.store.placeNow(ctx, 0)
+	if err != nil {
+		return query.At{}, wrap("read checkpoint", err)
+	}
+	return p.at(), nil
+}
+
+func (p *place) at() query.At {
+	if p == nil {
+		return query.At{}
+	}
+	return query.At{Sequence: p.Sequence, Held: p.Hold != ""}
+}
+
+// attempts bounds how often a read begins again because rows that it may have
+// needed were cleaned away.
+const attempts = 3
+
+// snapshot lets f read what counts at one state, and tells which.
+func (r *Reader) snapshot(ctx context.Context, op string, f func(p *place) error) (query.At, error) {
+	p, err := r.store.placeNow(ctx, 0)
+	for range attempts {
+		if err != nil || p == nil {
+			break
+		}
+		if err = f(p); err != nil {
+			break
+		}
+		var now state
+		if now, err = r.store.read(ctx); err != nil {
+			break
+		}
+		if still := now.of(p.Generation); still != nil && still.Swept <= p.Upto && still.Repairs == p.Repairs {
+			return p.at(), nil
+		}
+		p, err = now.Live, errors.New("the tier is being rebuilt or repaired")
+	}
+	if err != nil {
+		return query.At{}, wrap(op, err)
+	}
+	return query.At{}, nil
+}
+
+// Klines implements query.KlineReader.
+func (r *Reader) Klines(ctx context.Context, q query.KlineQuery) (map[string][]events.Bar, query.At, error) {
+	var found map[string][]events.Bar
+	at, err := r.snapshot(ctx, "read klines", func(p *place) (err error) {
+		if q.Last > 0 && q.From == 0 {
+			near := q
+			near.From = nearly(q)
+			if found, err = r.klines(ctx, p, near); err != nil || enough(found, q) {
+				return err
+			}
+		}
+		found, err = r.klines(ctx, p, q)
+		return err
+	})
+	return found, at, err
+}
+
+// nearly is a day from which on the newest bars of a stock that is traded are
+// to be found: it spares looking into every month since the stock's first.
+func nearly(q query.KlineQuery) events.Date {
+	until := time.Now()
+	if q.To != 0 && q.To.Time().Before(until) {
+		until = q.To.Time()
+	}
+	return events.DateOf(until.AddDate(0, 0, -q.Last*2-31))
+}
+
+func enough(found map[string][]events.Bar, q query.KlineQuery) bool {
+	return !slices.ContainsFunc(q.Stocks, func(stock string) bool { return len(found[stock]) < q.Last })
+}
+
+func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[string][]events.Bar, error) {
+	quoted := make([]string, len(q.Stocks))
+	for i, stock := range q.Stocks {
+		quoted[i] = quoteText(stock)
+	}
+	where := p.visible() + " AND stock_code IN (" + strings.Join(quoted, ",") + ")"
+	if q.From != 0 {
+		where += fmt.Sprintf(" AND date >= '%s'", q.From)
+	}
+	if q.To != 0 {
+		where += fmt.Sprintf(" AND date <= '%s'", q.To)
+	}
+	rows, err := r.store.conn.Query(ctx, "SELECT stock_code, toYYYYMMDD(date), reinterpretAsInt64(open), reinterpretAsInt64(high), reinterpretAsInt64(low), reinterpretAsInt64(close), volume, reinterpretAsInt64(amount), removed"+
+		" FROM tapedeck_daily_kline WHERE "+where+" ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[string][]events.Bar, len(q.Stocks))
+	for rows.Next() {
+		var stock string
+		var day uint32
+		var open, high, low, closing, amount int64
+		var volume uint64
+		var removed uint8
+		if err := rows.Scan(&stock, &day, &open, &high, &low, &closing, &volume, &amount, &removed); err != nil {
+			return nil, err
+		}
+		if removed == 0 {
+			found[stock] = append(found[stock], events.Bar{
+				Date: events.Date(day), Open: events.Price(open), High: events.Price(high), Low: events.Price(low), Close: events.Price(closing),
+				Volume: int64(volume), Amount: events.Money(amount),
+			})
+		}
+	}
+	if q.Last > 0 {
+		for stock, bars := range found {
+			found[stock] = bars[max(0, len(bars)-q.Last):]
+		}
+	}
+	return found, rows.Err()
+}
+
+// tradesAt is the relation of the trades that count and pass a filter. Where
+// repairs may have left several rows of one trade, the newest is picked before
+// anything else is looked at.
+func tradesAt(p *place, f query.TradeFilter) string {
+	var passes []string
+	is := func(column, value string) {
+		if value != "" {
+			passes = append(passes, column+" = "+quoteText(value))
+		}
+	}
+	is("account_id", f.Account)
+	is("stock_code", f.Stock)
+	is("strategy_name", f.Strategy)
+	if f.From != 0 {
+		passes = append(passes, fmt.Sprintf("timestamp >= toDateTime64('%s 00:00:00', 6, 'Asia/Shanghai')", f.From))
+	}
+	if f.To != 0 {
+		passes = append(passes, fmt.Sprintf("timestamp < toDateTime64('%s 00:00:00', 6, 'Asia/Shanghai') + INTERVAL 1 DAY", f.To))
+	}
+	from := "tapedeck_trade WHERE " + p.visible()
+	if len(p.Accounts) > 0 {
+		from = "(SELECT * FROM tapedeck_trade WHERE " + p.visible() + " ORDER BY sequence, attempt DESC LIMIT 1 BY sequence) WHERE removed = 0"
+	}
+	return strings.Join(append([]string{from}, passes...), " AND ")
+}
+
+// Trades implements query.TradeReader.
+func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
+	var list []query.Trade
+	at, err := r.snapshot(ctx, "read trades", func(p *place) (err error) {
+		statement := "SELECT sequence, toUnixTimestamp64Micro(timestamp), account_id, stock_code, stock_name, order_type, price_type, strategy_name, " +
+			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY toUnixTimestamp(timestamp) DESC, sequence DESC"
+		if f.Limit > 0 {
+			statement += fmt.Sprintf(" LIMIT %d", f.Limit)
+		}
+		list, err = collect(ctx, r.store.conn, statement, list[:0], scanWhole)
+		return err
+	})
+	return list, at, err
+}
+
+func scanWhole(rows driver.Rows, t *query.Trade) error {
+	var micros, price, amount int64
+	var volume uint64
+	var orderType, priceType string
+	err := rows.Scan(&t.Sequence, &micros, &t.AccountID, &t.StockCode, &t.StockName, &orderType, &priceType, &t.StrategyName,
+		&price, &volume, &amount, &t.Remark, &t.OrderID)
+	t.Whole, t.TradedAt = true, time.UnixMicro(micros).In(events.Zone)
+	t.OrderType, t.PriceType = events.OrderType(orderType), events.PriceType(priceType)
+	t.Price, t.Volume, t.Amount = events.Price(price), int64(volume), events.Money(amount)
+	return err
+}
+
+// Fills implements query.TradeReader.
+func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.Fill, query.At, error) {
+	var list []query.Fill
+	at, err := r.snapshot(ctx, "read executions", func(p *place) (err error) {
+		list, err = collect(ctx, r.store.conn, "SELECT account_id, stock_code, toInt64(toUnixTimestamp(timestamp)) AS second, order_type = 'sell_trade', "+
+			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount) FROM "+tradesAt(p, f)+" AND order_type IN ('buy_trade', 'sell_trade')"+
+			" ORDER BY account_id, stock_code, second, sequence", list[:0], scanFill)
+		return err
+	})
+	return list, at, err
+}
+
+func scanFill(rows driver.Rows, f *query.Fill) error {
+	var price, amount int64
+	var volume uint64
+	var sell uint8
+	err := rows.Scan(&f.Account, &f.Stock, &f.Second, &sell, &price, &volume, &amount)
+	f.Sell, f.Price, f.Volume, f.Amount = sell == 1, events.Price(price), int64(volume), events.Money(amount)
+	return err
+}
+
+// collect appends what a statement finds.
+func collect[T any](ctx context.Context, conn driver.Conn, statement string, list []T, scan func(driver.Rows, *T) error) ([]T, error) {
+	rows, err := conn.Query(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var item T
+		if err := scan(rows, &item); err != nil {
+			return nil, err
+		}
+		list = append(list, item)
+	}
+	return list, rows.Err()
+}

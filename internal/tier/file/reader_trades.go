@@ -1,0 +1,84 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/query"
+	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
+)
+
+// Trades implements query.TradeReader, as far as deal_hist.csv goes: see
+// query.Trade. A filter by strategy wraps query.ErrLacks.
+func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
+	var list []query.Trade
+	at, err := r.deals(ctx, f, func(trades []query.Trade) {
+		list = list[:0]
+		for _, t := range trades {
+			if f.Matches(&t.TradeRecorded) {
+				list = append(list, t)
+			}
+		}
+	})
+	// Deals stand in the order of their sequences: of one second, the last is
+	// the newest.
+	slices.Reverse(list)
+	slices.SortStableFunc(list, query.NewestFirst)
+	if f.Limit > 0 && len(list) > f.Limit {
+		list = list[:f.Limit]
+	}
+	return list, at, err
+}
+
+// Fills implements query.TradeReader, with amounts of price × volume.
+func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.Fill, query.At, error) {
+	var list []query.Fill
+	at, err := r.deals(ctx, f, func(trades []query.Trade) {
+		list = query.AppendFills(list[:0], trades, f)
+	})
+	query.SortFills(list)
+	return list, at, err
+}
+
+// deals hands the trades of all accounts that pass the filter over, those of
+// one account in the order of their sequences.
+func (r *Reader) deals(ctx context.Context, f query.TradeFilter, use func([]query.Trade)) (query.At, error) {
+	if f.Strategy != "" {
+		return query.At{}, fmt.Errorf("file: %s has no strategies: %w", silverquant.DealsFile, query.ErrLacks)
+	}
+	return r.snapshot(ctx, "read trades", func(m *index) error {
+		var trades []query.Trade
+		for name := range m.Files {
+			account := ownerOf(name)
+			if path.Base(name) != silverquant.DealsFile || f.Account != "" && f.Account != account {
+				continue
+			}
+			of, err := of(r, m, name, func(raw []byte) ([]query.Trade, error) {
+				return all(silverquant.ReadDeals(name, bytes.NewReader(raw)), func(d silverquant.Deal) query.Trade { return asTrade(account, d.Deal) })
+			})
+			if err != nil {
+				return err
+			}
+			trades = append(trades, of...)
+		}
+		use(trades)
+		return nil
+	})
+}
+
+// asTrade is what a deal says of a trade.
+func asTrade(account string, d book.Deal) query.Trade {
+	clock, _ := time.Parse(time.TimeOnly, d.Time) // silverquant parsed it
+	at := d.Date.Time().Add(time.Duration(clock.Hour())*time.Hour + time.Duration(clock.Minute())*time.Minute + time.Duration(clock.Second())*time.Second)
+	return query.Trade{TradeRecorded: events.TradeRecorded{
+		AccountID: account, StockCode: strings.Clone(d.StockCode), StockName: strings.Clone(d.StockName), OrderType: d.OrderType, PriceType: d.PriceType,
+		Price: d.Price, Volume: d.Volume, Amount: query.AmountOf(d.Price, d.Volume), Remark: strings.Clone(d.Remark), TradedAt: at,
+	}}
+}

@@ -1,0 +1,124 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/query"
+)
+
+// Reader reads the live contents and writes nothing. It is safe for concurrent
+// use.
+type Reader struct{ client *goredis.Client }
+
+var _ query.PositionReader = (*Reader)(nil)
+
+// NewReader makes a reader; the server need not be there yet. The error is
+// about the URL, and does not contain it.
+func NewReader(url string) (*Reader, error) {
+	options, err := goredis.ParseURL(url)
+	if err != nil {
+		return nil, errURL
+	}
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = time.Second, time.Second, time.Second
+	options.ContextTimeoutEnabled = true // the caller's bound is shorter
+	options.MaxRetries, options.DialerRetries = -1, 1
+	options.DisableIdentity = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return &Reader{client: goredis.NewClient(options)}, nil
+}
+
+// Name implements query.Tier.
+func (r *Reader) Name() string { return "redis" }
+
+// Close implements query.Tier.
+func (r *Reader) Close() error { return r.client.Close() }
+
+// At implements query.Tier.
+func (r *Reader) At(ctx context.Context) (query.At, error) {
+	fields, err := r.client.HGetAll(ctx, checkpointKey).Result()
+	if err != nil {
+		return query.At{}, wrap("read checkpoint", err)
+	}
+	return at(fields)
+}
+
+// at reads the checkpoint of a live tier; none is an empty tier.
+func at(fields map[string]string) (query.At, error) {
+	found, err := (&Tier{}).parse("read checkpoint", fields)
+	return query.At{Sequence: found.at.Sequence, Held: found.hold != ""}, err
+}
+
+// Positions implements query.PositionReader: one MULTI, so one instant.
+func (r *Reader) Positions(ctx context.Context, account string) (query.AccountPositions, query.At, error) {
+	var positions query.AccountPositions
+	op := "read positions of " + account
+	var checkpoint, held, highest, lowest *goredis.MapStringStringCmd
+	var incDate *goredis.SliceCmd
+	_, err := r.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		checkpoint = p.HGetAll(ctx, checkpointKey)
+		held, highest, lowest = p.HGetAll(ctx, "held_days:"+account), p.HGetAll(ctx, "max_prices:"+account), p.HGetAll(ctx, "min_prices:"+account)
+		incDate = p.MGet(ctx, "_inc_date:"+account) // unlike GET no error when there is none
+		return nil
+	})
+	if err != nil {
+		return positions, query.At{}, wrap(op, err)
+	}
+	seen, err := at(checkpoint.Val())
+	if err != nil {
+		return positions, seen, err
+	}
+	byStock := make(map[string]book.Position, len(held.Val()))
+	faults := []error{
+		each(held.Val(), byStock, func(p *book.Position, text string) (err error) {
+			p.Open = true
+			p.HeldDays, err = strconv.ParseInt(text, 10, 64)
+			return err
+		}),
+		each(highest.Val(), byStock, func(p *book.Position, text string) (err error) {
+			p.MaxPrice, err = events.ParsePrice(text)
+			return err
+		}),
+		each(lowest.Val(), byStock, func(p *book.Position, text string) (err error) {
+			p.MinPrice, err = events.ParsePrice(text)
+			return err
+		}),
+	}
+	if text, ok := incDate.Val()[0].(string); ok {
+		positions.IncDate, err = events.ParseDate(text)
+		faults = append(faults, err)
+	}
+	for _, fault := range faults {
+		if fault != nil {
+			return positions, seen, fmt.Errorf("redis: %s: somebody changed a value: %w", op, fault)
+		}
+	}
+	positions.List = make([]book.Position, 0, len(byStock))
+	for _, p := range byStock {
+		positions.List = append(positions.List, p)
+	}
+	slices.SortFunc(positions.List, func(a, b book.Position) int { return strings.Compare(a.StockCode, b.StockCode) })
+	return positions, seen, nil
+}
+
+// each puts the fields of a hash into the positions.
+func each(fields map[string]string, into map[string]book.Position, set func(*book.Position, string) error) error {
+	for stock, text := range fields {
+		p := into[stock]
+		p.StockCode = stock
+		if err := set(&p, text); err != nil {
+			return fmt.Errorf("%s is %q: %w", stock, text, err)
+		}
+		into[stock] = p
+	}
+	return nil
+}
