@@ -23,8 +23,9 @@ import (
 // CLI is the command line of replay.
 type CLI struct {
 	settings.Common
-	NatsURL   string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
-	IngestURL string `help:"ingest's HTTP address, for import." default:"http://127.0.0.1:8080" env:"TAPEDECK_INGEST_URL"`
+	NatsURL    string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
+	IngestURL  string `help:"ingest's HTTP address, for import." default:"http://127.0.0.1:8080" env:"TAPEDECK_INGEST_URL"`
+	ConsoleURL string `help:"The console's HTTP address, for --mode." default:"http://127.0.0.1:8090" env:"TAPEDECK_CONSOLE_URL"`
 	tierFlags
 	JSON    bool          `name:"json" help:"Print one JSON object instead of text."`
 	Timeout time.Duration `help:"How long to wait for an answer of the log or a tier." default:"10s"`

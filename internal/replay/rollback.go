@@ -8,7 +8,8 @@ import (
 )
 
 type rollbackCommand struct {
-	Tier   string `help:"Tier to take back: redis, mysql, clickhouse, file or all." enum:"redis,mysql,clickhouse,file,all" required:""`
+	Tier   string `help:"Tier to take back: redis, mysql, clickhouse, file or all." enum:",redis,mysql,clickhouse,file,all" default:""`
+	Mode   string `help:"file: switch back to files. Takes the file tier back, and tells the console to answer all reads from it." enum:",file" default:""`
 	DryRun bool   `help:"Only show the plan."`
 	boundFlags
 	proofFlags
@@ -24,19 +25,30 @@ func (c rollbackCommand) Run(e *Env) error {
 	if bound.IsZero() {
 		return usage("rollback needs a moment: --until-sequence, --until-logged or --until-time")
 	}
+	if c.Mode == "file" && c.Tier == "" {
+		c.Tier = "file"
+	}
+	if c.Tier == "" {
+		return usage("rollback needs --tier, or --mode file")
+	}
 	log, err := e.openLog()
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	return e.eachTier(c.Tier, func(tier projector.Live) error {
+	err = e.eachTier(c.Tier, func(tier projector.Live) error {
 		p := plan{Tier: tier.Name(), Command: "rollback", Bound: bound.String(), bound: bound, hold: true}
 		return e.run(log, tier, p, c.DryRun, c.proofFlags)
 	})
+	if err != nil || c.Mode == "" || c.DryRun {
+		return err
+	}
+	return e.setPrimary(c.Mode)
 }
 
 type resumeCommand struct {
 	Tier string `help:"Tier to let go on: redis, mysql, clickhouse, file or all." enum:"redis,mysql,clickhouse,file,all" required:""`
+	Mode string `help:"auto: also tell the console to answer each read from its own tier again." enum:",auto" default:""`
 	proofFlags
 }
 
@@ -55,7 +67,7 @@ func (c resumeCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
-	return e.eachTier(c.Tier, func(tier projector.Live) error {
+	err = e.eachTier(c.Tier, func(tier projector.Live) error {
 		hold, err := tier.Hold(e.Context)
 		if err != nil {
 			return fmt.Errorf("read hold: %w", err)
@@ -73,6 +85,10 @@ func (c resumeCommand) Run(e *Env) error {
 		answer := resumeAnswer{tier.Name(), at.Sequence, hold.Reason != "", hold.Reason}
 		return e.print(answer, answer.text)
 	})
+	if err != nil || c.Mode == "" {
+		return err
+	}
+	return e.setPrimary(c.Mode)
 }
 
 func (a resumeAnswer) text(w io.Writer) {
