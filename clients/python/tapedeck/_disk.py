@@ -49,9 +49,12 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def replace_json(path: Path, value: Any) -> None:
-    """Replaces the file, old or new but never half. It is not synced: a power cut may bring an older one back."""
+    """Replaces the file, old or new but never half. A power cut may bring the older one back."""
     beside = path.with_name(path.name + ".tmp")
-    beside.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    with open(beside, "w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(beside, path)
 
 

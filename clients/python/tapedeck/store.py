@@ -66,7 +66,7 @@ class Store:
             receipt = delivery.wait(self._patience)
         except UndeliveredError:
             return not known
-        return receipt.applied and not receipt.duplicate
+        return receipt.applied
 
     def delete_held_days(self, code: str, account_id: str) -> None:
         """Closes the position: held days, highest and lowest price are gone."""
