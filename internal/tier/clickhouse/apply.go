@@ -15,21 +15,36 @@ import (
 func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 	op := fmt.Sprintf("apply %d–%d", b.From.Sequence+1, b.To.Sequence)
 	rows := gather(b.Events)
-	now, err := t.store.read(ctx)
-	if err == nil {
-		_, err = t.fits(&now, b)
-	}
+	now, err := t.start(ctx, b)
 	if err == nil && !rows.empty() && !t.holds(&now) {
 		now, err = t.begin(ctx, now, b)
 	}
 	if err == nil {
-		err = t.bring(ctx, &now, b, rows)
+		now, err = t.bring(ctx, now, b, rows)
 	}
 	if err != nil {
-		t.attempt = attempt{}
+		t.attempt, t.known = attempt{}, state{}
 		return wrap(op, err)
 	}
+	t.known = now
 	return t.sweepNowAndThen(ctx)
+}
+
+// start is a state that the batch fits: the one that our last batch made, or
+// else what counts now. One that is outdated loses the race for the next.
+func (t *Tier) start(ctx context.Context, b projector.Batch) (state, error) {
+	if t.known.Revision > 0 {
+		if _, err := t.fits(&t.known, b); err == nil {
+			return t.known, nil
+		}
+	}
+	now, err := t.store.read(ctx)
+	if err != nil {
+		return state{}, err
+	}
+	next := now.next()
+	_, err = t.fits(&next, b)
+	return now, err
 }
 
 // fits is the place that the batch goes to, if it may.
@@ -84,24 +99,24 @@ func (t *Tier) give(next *state, p *place) {
 }
 
 // bring inserts the rows and makes them count.
-func (t *Tier) bring(ctx context.Context, now *state, b projector.Batch, rows rows) error {
+func (t *Tier) bring(ctx context.Context, now state, b projector.Batch, rows rows) (state, error) {
 	var revised []string
 	if !rows.empty() {
 		var err error
 		if revised, err = t.revised(ctx, now.of(t.generation), rows.stocks); err != nil {
-			return err
+			return state{}, err
 		}
 		if err := t.store.insertRows(ctx, t.attempt, rows); err != nil {
-			return err
+			return state{}, err
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return state{}, err
 	}
 	brought := t.attempt
 	// Whoever gives up waiting must not leave the step to be taken later: it is
 	// one small row, so the end of ctx does not cut it short.
-	_, err := t.store.changeFrom(context.WithoutCancel(ctx), *now, func(next *state) error {
+	now, err := t.store.changeFrom(context.WithoutCancel(ctx), now, func(next *state) error {
 		t.attempt = brought
 		p, err := t.fits(next, b)
 		if err != nil {
@@ -122,7 +137,7 @@ func (t *Tier) bring(ctx context.Context, now *state, b projector.Batch, rows ro
 	if err == nil && !rows.empty() {
 		t.learn(brought, rows.stocks)
 	}
-	return err
+	return now, err
 }
 
 // revised names the stocks of which a day that comes may be there already. It

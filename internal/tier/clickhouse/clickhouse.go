@@ -20,6 +20,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -58,6 +59,8 @@ type store struct {
 	database string
 	timeout  time.Duration
 	takeOver bool
+	// ready remembers that the tables were there once.
+	ready atomic.Bool
 }
 
 // Tier is the live tier in one database of one ClickHouse server.
@@ -66,8 +69,10 @@ type Tier struct {
 	// generation is the one that is applied to; 0 is whichever is live.
 	generation uint64
 	attempt    attempt
-	newest     newest
-	swept      time.Time
+	// known is the state that our last batch made.
+	known  state
+	newest newest
+	swept  time.Time
 }
 
 // attempt is a number under which rows may be inserted; the zero attempt is none.

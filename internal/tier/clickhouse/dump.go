@@ -20,7 +20,7 @@ import (
 // klines are read: trades only ever get more at their end.
 func (t *Tier) Dump(ctx context.Context, yield func(book.Row) error) (eventlog.Checkpoint, error) {
 	const op = "dump"
-	if err := t.store.ensure(ctx); err != nil {
+	if err := t.store.ensureOnce(ctx); err != nil {
 		return eventlog.Checkpoint{}, wrap(op, err)
 	}
 	p, err := t.store.placeNow(ctx, t.generation)

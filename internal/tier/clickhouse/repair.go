@@ -19,7 +19,7 @@ import (
 // keys held, whatever and however many that is.
 func (t *Tier) Repair(ctx context.Context, at eventlog.Checkpoint, changes []projector.Change) error {
 	const op = "repair"
-	if err := t.store.ensure(ctx); err != nil {
+	if err := t.store.ensureOnce(ctx); err != nil {
 		return wrap(op, err)
 	}
 	// The hold is no matter: the checkpoint stays.

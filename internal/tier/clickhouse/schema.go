@@ -75,7 +75,16 @@ func (s *store) ensure(ctx context.Context) error {
 			err = s.ensureTables(ctx)
 		}
 	}
+	s.ready.Store(err == nil)
 	return err
+}
+
+// ensureOnce is ensure for whoever need not notice what was dropped since.
+func (s *store) ensureOnce(ctx context.Context) error {
+	if s.ready.Load() {
+		return nil
+	}
+	return s.ensure(ctx)
 }
 
 func (s *store) ensureTables(ctx context.Context) error {

@@ -22,7 +22,7 @@ func (s *store) shadow(generation uint64) *shadow {
 // Shadow implements projector.Live.
 func (t *Tier) Shadow(ctx context.Context, plan string) (projector.Shadow, error) {
 	const op = "open shadow"
-	if err := t.store.ensure(ctx); err != nil {
+	if err := t.store.ensureOnce(ctx); err != nil {
 		return nil, wrap(op, err)
 	}
 	now, err := t.store.read(ctx)
@@ -45,7 +45,7 @@ func (t *Tier) Shadow(ctx context.Context, plan string) (projector.Shadow, error
 // Previous implements projector.Live.
 func (t *Tier) Previous(ctx context.Context) (projector.Shadow, error) {
 	const op = "open previous"
-	if err := t.store.ensure(ctx); err != nil {
+	if err := t.store.ensureOnce(ctx); err != nil {
 		return nil, wrap(op, err)
 	}
 	now, err := t.store.read(ctx)
@@ -106,7 +106,7 @@ func (s *shadow) Discard(ctx context.Context) error {
 // Hold implements projector.Live.
 func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 	const op = "read hold"
-	if err := t.store.ensure(ctx); err != nil {
+	if err := t.store.ensureOnce(ctx); err != nil {
 		return projector.Hold{}, wrap(op, err)
 	}
 	p, err := t.store.placeNow(ctx, t.generation)
@@ -120,7 +120,7 @@ func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 // SetHold implements projector.Live.
 func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 	const op = "set hold"
-	if err := t.store.ensure(ctx); err != nil {
+	if err := t.store.ensureOnce(ctx); err != nil {
 		return wrap(op, err)
 	}
 	_, err := t.store.change(context.WithoutCancel(ctx), func(next *state) error {

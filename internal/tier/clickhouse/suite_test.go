@@ -37,7 +37,7 @@ func TestSuite(t *testing.T) {
 			// A state without places: no row belongs to anyone, and what begins
 			// anew has a generation of its own. Truncating is dearer than all
 			// else that a history costs.
-			if stores++; stores%100 == 0 {
+			if stores++; stores%25 == 0 {
 				for _, table := range tables {
 					require.NoError(t, client.Exec(t.Context(), "TRUNCATE TABLE "+table))
 				}
