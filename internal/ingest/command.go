@@ -13,6 +13,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/calendar"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
+	"github.com/seed-744e3d1b/tapedeck/internal/watch"
 )
 
 // Description is the first lines of ingest --help.
@@ -32,6 +33,11 @@ type CLI struct {
 	MaxQueue       int             `help:"Events that may wait for an answer before more get 429." default:"100000"`
 	SnapshotEvents int             `help:"Events between two state snapshots, at most." default:"1000000"`
 	SnapshotAge    time.Duration   `help:"Time between two state snapshots, at most." default:"5m"`
+	Watch          []watch.Folder  `help:"Follow a strategy's cache folder and record each change of its files; several divided by ';' or in several flags. The folder is only read." sep:";" placeholder:"DIR=ACCOUNT"`
+	WatchBroker    string          `help:"Broker of watched accounts that the log does not know yet: QMT, GM or TDX; by default GM for an id that is a UUID, else QMT." enum:",QMT,GM,TDX" default:""`
+	WatchScan      time.Duration   `help:"Time between two full readings of a watched folder in which no change shows." default:"15s"`
+	WatchPatience  time.Duration   `help:"How long a watched file must be missing or empty before that counts." default:"10s"`
+	LiveFeed       string          `help:"Publish stored events on core NATS, events.v1.>: ${enum}. auto does when somebody listens; with an outside NATS, where that cannot be told, it does not." enum:"auto,on,off" default:"auto"`
 	BackupDir      string          `help:"Folder for backups of the log, best on another disk; none without it." placeholder:"DIR"`
 	BackupEvery    Days            `help:"Time between two backups." default:"24h"`
 	BackupKeep     Days            `help:"How long backups are kept: a set is gone on with that long, and dropped that long after its last run, once another one is proved." default:"30d"`
@@ -46,6 +52,9 @@ func (c CLI) Validate() error {
 	if c.BackupEvery <= 0 || c.BackupKeep < c.BackupEvery {
 		return errors.New("--backup-every must be greater than 0, --backup-keep at least as long")
 	}
+	if c.WatchScan <= 0 || c.WatchPatience <= 0 {
+		return errors.New("--watch-scan and --watch-patience must be greater than 0")
+	}
 	if c.Replicas < 1 || c.Replicas > 5 {
 		return errors.New("--replicas must be 1 to 5")
 	}
@@ -58,8 +67,10 @@ func (c CLI) config(logger *slog.Logger) Config {
 		NATSURL: c.NatsURL, Credentials: c.NatsCreds, Replicas: c.Replicas,
 		Policy: c.SessionPolicy, Window: c.SessionWindow, MaxQueue: c.MaxQueue,
 		SnapshotEvents: c.SnapshotEvents, SnapshotAge: c.SnapshotAge, StopPatience: c.StopPatience,
-		Backups: BackupConfig{Dir: c.BackupDir, Every: time.Duration(c.BackupEvery), Keep: time.Duration(c.BackupKeep)},
-		Logger:  logger,
+		Backups:  BackupConfig{Dir: c.BackupDir, Every: time.Duration(c.BackupEvery), Keep: time.Duration(c.BackupKeep)},
+		Watch:    WatchConfig{Folders: c.Watch, Broker: c.WatchBroker, Scan: c.WatchScan, Patience: c.WatchPatience},
+		LiveFeed: c.LiveFeed,
+		Logger:   logger,
 	}
 }
 

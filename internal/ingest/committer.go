@@ -38,6 +38,7 @@ type committer struct {
 	stopping   chan struct{} // closed when nothing more will be submitted
 	metrics    *metrics
 	logger     *slog.Logger
+	feed       *feed // nil without a live feed
 
 	// Only the committing goroutine touches what follows.
 	writer     *eventlog.Writer
@@ -65,6 +66,7 @@ type frame struct {
 	pending  *eventlog.Pending // nil when the frame holds no events
 	begun    time.Time
 	first    uint64
+	feed     []byte // the payload, when somebody listens to the live feed
 	snapshot *book.Snapshot // to be written once the frame is stored
 }
 
@@ -280,6 +282,7 @@ func (c *committer) send() error {
 			return err
 		}
 		f.pending, f.bytes, c.holding = pending, len(f.payload), false
+		f.feed = c.feed.copyOf(f.payload)
 		f.snapshot = c.snapshotWhenDue()
 	}
 	c.frame = newFrame()
@@ -324,6 +327,7 @@ func (c *committer) complete(flights <-chan *frame, failing chan<- error) {
 		}
 		if f.pending != nil {
 			c.metrics.stored(f)
+			c.feed.offer(feedFrame{f.first, f.count, f.feed})
 		}
 		if f.snapshot != nil {
 			f.snapshot.Chain = stored.Chain

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/calendar"
+	"github.com/seed-744e3d1b/tapedeck/internal/watch"
 )
 
 const (
@@ -29,6 +30,7 @@ type desk struct {
 	logger    *slog.Logger
 	policy    calendar.Policy
 	window    calendar.Window
+	watcher   atomic.Pointer[watch.Watcher] // nil without watched folders
 
 	requests, bytes atomic.Int64
 }

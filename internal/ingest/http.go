@@ -20,6 +20,7 @@ func newHTTPServer(d *desk, logger *slog.Logger) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/events", only(http.MethodPost, d.postEvents))
 	mux.HandleFunc("/v1/log", only(http.MethodGet, d.getLog))
+	mux.HandleFunc("/v1/watch", only(http.MethodGet, d.getWatch))
 	mux.HandleFunc("/healthz", only(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	}))

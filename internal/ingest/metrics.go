@@ -21,6 +21,8 @@ type metrics struct {
 	commit     prometheus.Histogram
 	frameSize  prometheus.Histogram
 	frameBytes prometheus.Histogram
+
+	feedPublished, feedDropped prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -33,18 +35,20 @@ func newMetrics() *metrics {
 		})
 	}
 	m := &metrics{
-		registry:   prometheus.NewRegistry(),
-		appended:   prometheus.NewCounterVec(counter("events_appended_total", "Events on the log, by type."), []string{"type"}),
-		rejected:   prometheus.NewCounterVec(counter("events_rejected_total", "Events refused: invalid by themselves, against the state, an id used again, too large."), []string{"reason"}),
-		duplicates: prometheus.NewCounter(counter("events_duplicate_total", "Events that the log already held.")),
-		skipped:    prometheus.NewCounter(counter("events_not_applied_total", "Correct events that change nothing and were not appended.")),
-		requests:   prometheus.NewCounterVec(counter("requests_total", "Requests answered, by door and status."), []string{"door", "status"}),
-		failures:   prometheus.NewCounter(counter("log_failures_total", "How often the log failed and was opened again.")),
-		commit:     histogram("commit_seconds", "From a frame's first event to its place on disk.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
-		frameSize:  histogram("frame_events", "Events a frame.", prometheus.ExponentialBuckets(1, 2, 11)),
-		frameBytes: histogram("frame_bytes", "Bytes a frame.", prometheus.ExponentialBuckets(256, 4, 9)),
+		registry:      prometheus.NewRegistry(),
+		appended:      prometheus.NewCounterVec(counter("events_appended_total", "Events on the log, by type."), []string{"type"}),
+		rejected:      prometheus.NewCounterVec(counter("events_rejected_total", "Events refused: invalid by themselves, against the state, an id used again, too large."), []string{"reason"}),
+		duplicates:    prometheus.NewCounter(counter("events_duplicate_total", "Events that the log already held.")),
+		skipped:       prometheus.NewCounter(counter("events_not_applied_total", "Correct events that change nothing and were not appended.")),
+		requests:      prometheus.NewCounterVec(counter("requests_total", "Requests answered, by door and status."), []string{"door", "status"}),
+		failures:      prometheus.NewCounter(counter("log_failures_total", "How often the log failed and was opened again.")),
+		commit:        histogram("commit_seconds", "From a frame's first event to its place on disk.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
+		frameSize:     histogram("frame_events", "Events a frame.", prometheus.ExponentialBuckets(1, 2, 11)),
+		feedPublished: prometheus.NewCounter(counter("feed_events_total", "Events published on the live feed.")),
+		feedDropped:   prometheus.NewCounter(counter("feed_dropped_total", "Events that somebody listened for and that the live feed dropped.")),
+		frameBytes:    histogram("frame_bytes", "Bytes a frame.", prometheus.ExponentialBuckets(256, 4, 9)),
 	}
-	m.registry.MustRegister(m.appended, m.rejected, m.duplicates, m.skipped, m.requests, m.failures, m.commit, m.frameSize, m.frameBytes,
+	m.registry.MustRegister(m.appended, m.rejected, m.duplicates, m.skipped, m.requests, m.failures, m.commit, m.frameSize, m.frameBytes, m.feedPublished, m.feedDropped,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

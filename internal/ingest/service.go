@@ -44,6 +44,10 @@ type Config struct {
 	// last one on.
 	SnapshotEvents int
 	SnapshotAge    time.Duration
+	// Watch is the strategies' folders to follow.
+	Watch WatchConfig
+	// LiveFeed publishes stored events on core NATS: FeedAuto, FeedOn, FeedOff.
+	LiveFeed string
 	// Backups is the schedule of the log's backups.
 	Backups BackupConfig
 	// StopPatience bounds how long Stop waits for requests to be answered.
@@ -115,6 +119,9 @@ func Start(ctx context.Context, config Config) (_ *Service, err error) {
 	case err != nil:
 		return nil, err
 	default:
+		if err := s.openFeed(metrics); err != nil {
+			return nil, err
+		}
 		go s.commit()
 	}
 	conn, err := s.doorConn()
@@ -126,6 +133,11 @@ func Start(ctx context.Context, config Config) (_ *Service, err error) {
 	}
 	if config.Backups.Dir != "" && s.damage == nil {
 		s.scheduleBackups(metrics)
+	}
+	if s.damage == nil {
+		if err := s.startWatching(metrics); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -243,6 +255,9 @@ func (s *Service) Stop() error {
 	s.config.Logger.Info("stopping", "waiting_events", s.committer.waiting.Load())
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.StopPatience)
 	defer cancel()
+	if w := s.desk.watcher.Load(); w != nil {
+		w.Stop()
+	}
 	doors := make(chan error, 1)
 	go func() { doors <- s.door.close(s.config.StopPatience) }()
 	err := s.http.Shutdown(ctx)
@@ -252,6 +267,7 @@ func (s *Service) Stop() error {
 	err = errors.Join(err, <-doors)
 	close(s.committer.stopping)
 	<-s.committed
+	s.committer.feed.close()
 	s.endBackups()
 	return errors.Join(err, s.stopError, s.shutServer())
 }
@@ -272,6 +288,7 @@ func (s *Service) undo() error {
 	if s.committer != nil && s.committer.writer != nil {
 		close(s.committer.stopping)
 		<-s.committed
+		s.committer.feed.close()
 		err = errors.Join(err, s.stopError)
 	}
 	return errors.Join(err, s.shutServer())

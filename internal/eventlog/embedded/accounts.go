@@ -6,6 +6,11 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
+// FeedPrefix begins the subjects of the live feed.
+const FeedPrefix = "events.v1."
+
+const feedAccount = "FEED"
+
 // secret is a user of this process's lifetime.
 type secret struct{ user, password string }
 
@@ -16,9 +21,14 @@ type secret struct{ user, password string }
 // The others' account, PUBLIC, imports two questions that only read, and the
 // announcement of new frames.
 //
+// The live feed comes out of an account of its own, FEED, too: its server knows
+// whether anybody listens to it, and only ingest's feed can enter it. In PUBLIC
+// nobody may publish on its subjects, ingest included: it answers on whichever
+// subject a request names.
+//
 // In PUBLIC nobody but ingest may answer on the ingest door, and nobody in the
 // log's place.
-func accounts(appender, ingest secret) string {
+func accounts(appender, ingest, feed secret) string {
 	return fmt.Sprintf(`
 accounts {
   LOG {
@@ -30,10 +40,15 @@ accounts {
       {stream: %[7]q, accounts: [PUBLIC]}
     ]
   }
+  FEED {
+    users: [{user: %[8]q, password: %[9]q}]
+    exports: [{stream: "%[10]s>", accounts: [PUBLIC]}]
+  }
   PUBLIC {
     users: [
-      {user: %[3]q, password: %[4]q}
+      {user: %[3]q, password: %[4]q, permissions: {publish: {deny: ["%[10]s>"]}}}
       {user: anybody, password: "", permissions: {
+        publish: {deny: ["%[10]s>"]}
         subscribe: {deny: ["ingest.v1.>", "%[6]s.STREAM.>", "%[6]s.DIRECT.>"]}
       }}
     ]
@@ -41,10 +56,12 @@ accounts {
       {service: {account: LOG, subject: "$JS.API.STREAM.INFO.%[5]s"}, to: "%[6]s.STREAM.INFO.%[5]s"}
       {service: {account: LOG, subject: "$JS.API.DIRECT.GET.%[5]s"}, to: "%[6]s.DIRECT.GET.%[5]s"}
       {stream: {account: LOG, subject: %[7]q}}
+      {stream: {account: FEED, subject: "%[10]s>"}}
     ]
   }
 }
 no_auth_user: anybody
 `, appender.user, appender.password, ingest.user, ingest.password,
-		eventlog.StreamName, eventlog.ReadPrefix, eventlog.HeadSubject)
+		eventlog.StreamName, eventlog.ReadPrefix, eventlog.HeadSubject,
+		feed.user, feed.password, FeedPrefix)
 }

@@ -40,6 +40,10 @@ type Server struct {
 	lock     *os.File
 	appender secret
 	ingest   secret
+	feed     secret
+
+	feeding  *server.Account
+	internal int // subscriptions in feeding that are the server's own
 }
 
 // Start returns when the stored log is recovered and clients can connect;
@@ -65,6 +69,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		lock:     lock,
 		appender: secret{"appender", rand.Text()},
 		ingest:   secret{"ingest", rand.Text()},
+		feed:     secret{"feed", rand.Text()},
 	}
 	options, err := s.options()
 	if err != nil {
@@ -75,6 +80,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded log: %w", err), lock.Close())
 	}
+	if s.feeding, err = s.nats.LookupAccount(feedAccount); err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded log: account of the feed: %w", err), lock.Close())
+	}
+	s.internal = s.feeding.TotalSubs()
 	lines := &logLines{logger: logger, fatal: make(chan string, 1)}
 	s.nats.SetLogger(lines, false, false)
 	if err := s.await(ctx, lines); err != nil {
@@ -113,7 +122,7 @@ func (s *Server) options() (*server.Options, error) {
 		NoSigs:                 true,
 		DisableJetStreamBanner: true,
 	}
-	if err := o.ProcessConfigString(accounts(s.appender, s.ingest)); err != nil {
+	if err := o.ProcessConfigString(accounts(s.appender, s.ingest, s.feed)); err != nil {
 		return nil, fmt.Errorf("embedded log: accounts: %w", err)
 	}
 	return o, nil
@@ -148,6 +157,16 @@ func (s *Server) WriterConn() (*nats.Conn, error) {
 func (s *Server) ClientConn() (*nats.Conn, error) {
 	return s.connect(s.ingest, nats.MaxReconnects(-1))
 }
+
+// FeedConn is a connection that may publish on the live feed.
+func (s *Server) FeedConn() (*nats.Conn, error) {
+	return s.connect(s.feed, nats.MaxReconnects(-1))
+}
+
+// FeedListened tells whether anybody is subscribed to a subject of the live
+// feed. It costs a lock: each subscription elsewhere that reaches the feed has
+// its shadow in the feed's own account.
+func (s *Server) FeedListened() bool { return s.feeding.TotalSubs() > s.internal }
 
 func (s *Server) connect(as secret, options ...nats.Option) (*nats.Conn, error) {
 	options = append(options, nats.Name(as.user), nats.UserInfo(as.user, as.password), nats.InProcessServer(s.nats))

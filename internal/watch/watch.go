@@ -1,0 +1,129 @@
+// Package watch follows the cache folders of strategies that know nothing of
+// Tapedeck and turns each change of their files into events. DESIGN.md beside
+// this file tells how, and what a crash leaves.
+//
+// It only reads in the folders.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+)
+
+// Folder names a strategy's cache folder and the account that it is of. Its
+// text is DIR=ACCOUNT.
+type Folder struct {
+	Dir     string `json:"dir"`
+	Account string `json:"account"`
+}
+
+// UnmarshalText reads DIR=ACCOUNT; DIR itself may hold '='.
+func (f *Folder) UnmarshalText(text []byte) error {
+	at := strings.LastIndexByte(string(text), '=')
+	if at < 1 || at == len(text)-1 {
+		return fmt.Errorf("%q must be DIR=ACCOUNT", text)
+	}
+	*f = Folder{Dir: filepath.Clean(string(text[:at])), Account: string(text[at+1:])}
+	// The contract's own rule for account ids.
+	e := events.Event{Source: "watch", Time: time.Unix(0, 0), Data: &events.AccountStatusChanged{AccountID: f.Account, Status: "active"}}
+	return e.Validate()
+}
+
+func (f Folder) String() string { return f.Dir + "=" + f.Account }
+
+// Options are the settings of a Watcher.
+type Options struct {
+	Folders []Folder
+	// Broker is that of accounts which the log does not know yet: QMT, GM or
+	// TDX; empty is GM for an account id that is a UUID and QMT for any other.
+	Broker string
+	// Scan is the time between two full looks at a folder that reports no
+	// change: network shares report none.
+	Scan time.Duration
+	// Patience is how long a file must be missing or empty, or one price be
+	// missing of a position that stays open, before it counts as removed.
+	// Strategies rewrite files in place, one after the other.
+	Patience time.Duration
+	// State is a file for what was read of the log, so that a start need not
+	// read all of it; it may be lost at any time.
+	State  string
+	Logger *slog.Logger
+	// Registry takes the metrics, tapedeck_watch_*.
+	Registry prometheus.Registerer
+}
+
+// Fate is what became of one event handed to a Tape.
+type Fate struct {
+	// Sequence is the event's; 0 when it is not on the log.
+	Sequence uint64
+	// Refused says why the log does not take it.
+	Refused string
+}
+
+// Tape is the log as a Watcher needs it. Methods are called from several
+// goroutines.
+type Tape interface {
+	// Open opens the log for reading.
+	Open(ctx context.Context) (*eventlog.Log, error)
+	// Last is the log's last sequence; false while nothing can be appended.
+	Last() (sequence uint64, ok bool)
+	// Append records valid events, in order, all or none when atomic. The
+	// error means that their fate is unknown, or that none was taken.
+	Append(ctx context.Context, list []*events.Event, atomic bool) ([]Fate, error)
+}
+
+// Watcher follows folders until Stop.
+type Watcher struct {
+	folders []*folder
+	ledger  *ledger
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Start follows the folders. One that is missing or cannot be read is told by
+// Status and tried again; the error is about the settings alone.
+func Start(tape Tape, o Options) (*Watcher, error) {
+	seen := make(map[string]bool)
+	var accounts []string
+	for _, f := range o.Folders {
+		if seen[f.Account] || seen[f.Dir] {
+			return nil, fmt.Errorf("watch %s: an account has one folder, and a folder one account", f)
+		}
+		seen[f.Account], seen[f.Dir] = true, true
+		accounts = append(accounts, f.Account)
+	}
+	if o.Scan <= 0 || o.Patience <= 0 {
+		return nil, errors.New("watch: the times of scan and patience must be greater than 0")
+	}
+	w := &Watcher{ledger: newLedger(tape, accounts, o.State, o.Logger)}
+	for _, f := range o.Folders {
+		w.folders = append(w.folders, newFolder(f, tape, w.ledger, o))
+	}
+	w.register(o.Registry)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel = cancel
+	w.running.Go(func() { w.ledger.run(ctx) })
+	for _, f := range w.folders {
+		w.running.Go(func() { f.run(ctx) })
+	}
+	return w, nil
+}
+
+// Stop ends the Watcher and waits for it. What changed in the folders since
+// then is recorded by the next Start.
+func (w *Watcher) Stop() {
+	w.cancel()
+	w.running.Wait()
+	w.ledger.save()
+}
