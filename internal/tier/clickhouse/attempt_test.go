@@ -98,8 +98,8 @@ func attemptOf(t *testing.T, tier *Tier, b projector.Batch) attempt {
 // before and after their batch was brought by another, cut otherwise, and after
 // a rebuild took the live place.
 func TestZombies(t *testing.T) {
-	tier, zombie := open(t, testserver.ClickHouse(t)), (*Tier)(nil)
-	zombie = &Tier{store: tier.store}
+	tier := open(t, testserver.ClickHouse(t))
+	zombie := &Tier{store: tier.store, swept: time.Now()}
 	require.NoError(t, tier.Apply(t.Context(), batch(0, 20)))
 
 	late := batch(20, 33)

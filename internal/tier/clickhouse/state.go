@@ -51,7 +51,7 @@ type place struct {
 	Repairs uint64 `json:"repairs,omitzero"`
 }
 
-// clone is a deep copy under the next revision.
+// next is a deep copy, under the next revision.
 func (s state) next() state {
 	n := state{Revision: s.Revision + 1, Schema: schemaVersion}
 	n.Live, n.Shadow, n.Previous = s.Live.clone(), s.Shadow.clone(), s.Previous.clone()
