@@ -308,3 +308,6 @@ func (e *ends) floor() uint64 { return e.below.Load() }
 
 // names are those of the tiers, sorted.
 func (r *Router) names() []string { return slices.Sorted(maps.Keys(r.sources)) }
+
+// Holds tells whether a tier holds a kind.
+func Holds(tier string, kind Kind) bool { return slices.Contains(order[kind], tier) }
