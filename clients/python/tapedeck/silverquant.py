@@ -54,6 +54,7 @@ def install(
     *,
     tape: Optional[Tape] = None,
     url: str = "http://127.0.0.1:8080",
+    read_url: str = "http://127.0.0.1:8090",
     spool: Optional[str | os.PathLike[str]] = None,
     strategy_name: str = "",
     module: str = "tools.utils_cache",
@@ -74,9 +75,14 @@ def install(
     if key in _folders:
         raise ValueError(f"{folder} is installed already, as account {_folders[key].account}")
     helpers = importlib.import_module(module)
-    own = tape or Tape(url, home, source=f"strategy/{strategy_name or account}")
-    recorder = CacheFolder(account, folder, own, strategy_name)
-    recorder.catch_up_all()
+    own = tape or Tape(url, home, f"strategy/{strategy_name or account}", read_url)
+    try:
+        recorder = CacheFolder(account, folder, own, strategy_name)
+        recorder.catch_up_all()
+    except BaseException:
+        if tape is None:
+            own.close(0)
+        raise
     _folders[key] = recorder
     _route(helpers)
     return recorder
@@ -302,13 +308,13 @@ def _touched(arguments: tuple[Any, ...]) -> dict[CacheFolder, list[str]]:
     return touched
 
 
-def uninstall() -> None:
-    """Gives the helpers back as they were and closes the tapes of all installs."""
+def uninstall(timeout: float = 5.0) -> None:
+    """Gives the helpers back as they were and closes the tapes of all installs; each has so many seconds to deliver."""
     for loaded in list(sys.modules.values()):
         for bound, value in list(getattr(loaded, "__dict__", {}).items()):
             original = getattr(value, "__tapedeck_original__", None) if callable(value) else None
             if original is not None:
                 setattr(loaded, bound, original)
     for folder in list(_folders.values()):
-        folder.tape.close()
+        folder.tape.close(timeout)
     _folders.clear()
