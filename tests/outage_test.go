@@ -274,3 +274,24 @@ func TestTwoProjectors(t *testing.T) {
 	flow.end(t, m.made+2000)
 	d.settle(t, m, second...)
 }
+
+// TestEmptiedTier empties each database under its idle projector: it fills it
+// again from the first event, without anyone asking.
+func TestEmptiedTier(t *testing.T) {
+	random := newRandom(t)
+	d := newDeck(t)
+	m := newSeededMarket(random)
+	projectors := d.project(t)
+	flow := d.publish(m, random, 2000)
+	flow.end(t, 5000)
+	d.settle(t, m, projectors...)
+	for _, p := range projectors {
+		p.tier.empty(t, p.tier.url)
+		require.Eventually(t, func() bool {
+			at, ok := p.scrape("checkpoint_sequence")
+			return ok && at < float64(m.made) || strings.Count(p.logText(), `"msg":"projecting"`) > 1
+		}, 30*time.Second, 20*time.Millisecond, "%s never saw that its tier is empty", p.name)
+	}
+	d.settle(t, m, projectors...)
+	alive(t, projectors)
+}

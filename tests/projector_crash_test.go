@@ -2,7 +2,6 @@ package tests
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -12,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-
-	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
 // newRandom is seeded anew each run; a failure prints the seed.
@@ -75,51 +71,6 @@ func (f *positionFlow) next(events int) []byte {
 		fmt.Fprintf(&body, `,"stock_code":"%s"%s}}`+"\n", stock, data)
 	}
 	return body.Bytes()
-}
-
-// TestProjectorRedisKilled kills projector-redis 20 times while events flow,
-// and empties Redis in the middle: it ends equal to the fold.
-func TestProjectorRedisKilled(t *testing.T) {
-	random := newRandom(t)
-	in := startIngest(t, t.TempDir())
-	redis := testserver.Redis(t)
-	env := []string{"TAPEDECK_NATS_URL=" + in.nats, "TAPEDECK_REDIS_URL=" + redis.URL()}
-	flow := &positionFlow{random: rand.New(rand.NewPCG(random.Uint64(), 1)), day: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
-	status, answer := in.post(t, "application/x-ndjson", flow.create())
-	require.Equal(t, 200, status, "%s", answer)
-
-	ctx, cancel := context.WithCancel(context.Background())
-	published := make(chan error, 1)
-	go func() {
-		for ctx.Err() == nil {
-			if status, answer := in.post(t, "application/x-ndjson", flow.next(200)); status != 200 {
-				published <- fmt.Errorf("status %d: %s", status, answer)
-				return
-			}
-		}
-		published <- nil
-	}()
-	options, err := goredis.ParseURL(redis.URL())
-	require.NoError(t, err)
-	client := goredis.NewClient(options)
-	defer client.Close()
-	for round := range 20 {
-		p := start(t, "projector-redis", env, "--metrics", "127.0.0.1:0")
-		if round == 10 {
-			require.NoError(t, client.FlushAll(ctx).Err())
-		}
-		<-time.After(time.Duration(random.IntN(300)) * time.Millisecond) // the random instant
-		p.kill()
-	}
-	cancel()
-	require.NoError(t, <-published)
-	p := start(t, "projector-redis", env, "--metrics", "127.0.0.1:0")
-	projected(t, env, "redis", in.log(t).Last)
-	mustRun(t, env, "replay", "verify", "--tier", "redis")
-	require.NoError(t, client.FlushAll(context.Background()).Err())
-	projected(t, env, "redis", in.log(t).Last)
-	mustRun(t, env, "replay", "verify", "--tier", "redis")
-	require.Zero(t, p.stop(t))
 }
 
 // blockFile is the log's newest block file.
