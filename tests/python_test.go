@@ -2,6 +2,8 @@ package tests
 
 import (
 	"bufio"
+	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,21 +35,23 @@ func TestPythonClient(t *testing.T) {
 	t.Logf("%s", out[max(0, len(out)-200):])
 }
 
-// strategy is a running Python process that records numbered events.
+// strategy is a running Python process that says how far it is; which one, and
+// what it takes, is told in its file under clients/python/tests.
 type strategy struct {
 	cmd      *exec.Cmd
-	recorded atomic.Int64 // the first event whose call has not returned
+	recorded atomic.Int64 // the first event, or step, whose call has not returned
 	done     chan struct{}
-	longest  string // milliseconds of its longest call, once it is done
+	said     string // what it said of itself once it was done
 	errors   strings.Builder
 	err      error
 }
 
-func startStrategy(t *testing.T, url, spool string, first, end int, seed uint64) *strategy {
+func startStrategy(t *testing.T, name, url, dir string, first, end int, seed uint64) *strategy {
 	t.Helper()
 	s := &strategy{done: make(chan struct{})}
 	s.recorded.Store(int64(first))
-	s.cmd = pythonCommand("-m", "tests.strategy", url, spool, strconv.Itoa(first), strconv.Itoa(end), strconv.FormatUint(seed, 10))
+	s.cmd = pythonCommand("-m", "tests."+name, url, dir, strconv.Itoa(first), strconv.Itoa(end), strconv.FormatUint(seed, 10))
+	s.cmd.Env = append(os.Environ(), "TZ=CST-8") // China's time, also where there is no zone file
 	s.cmd.Stderr = &s.errors
 	stdout, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -55,8 +59,8 @@ func startStrategy(t *testing.T, url, spool string, first, end int, seed uint64)
 	go func() {
 		defer close(s.done)
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if longest, done := strings.CutPrefix(lines.Text(), "done "); done {
-				s.longest = longest
+			if said, done := strings.CutPrefix(lines.Text(), "done "); done {
+				s.said = said
 			} else if n, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
 				s.recorded.Store(n)
 			}
@@ -95,7 +99,7 @@ func (s *strategy) finished(t *testing.T) {
 		t.Fatalf("the strategy did not end, it is at %d\n%s", s.recorded.Load(), s.errors.String())
 	}
 	require.NoError(t, s.err, s.errors.String())
-	require.NotEmpty(t, s.longest, s.errors.String())
+	require.NotEmpty(t, s.said, s.errors.String())
 }
 
 // onLog holds the log against the strategy's events: each once, in order.
@@ -122,7 +126,7 @@ func TestPythonWhileIngestDies(t *testing.T) {
 	address := strings.TrimPrefix(server.url, "http://")
 	status, answer := server.post(t, "application/json", []byte(pythonAccount))
 	require.Equal(t, http.StatusOK, status, "%s", answer)
-	s := startStrategy(t, server.url, filepath.Join(t.TempDir(), "spool"), 0, events, random.Uint64())
+	s := startStrategy(t, "strategy", server.url, filepath.Join(t.TempDir(), "spool"), 0, events, random.Uint64())
 	for kill := range kills {
 		at := events/kills*kill + random.IntN(events/kills*3/4)
 		s.until(t, at)
@@ -132,7 +136,7 @@ func TestPythonWhileIngestDies(t *testing.T) {
 	}
 	s.finished(t)
 	onLog(t, server, events)
-	t.Logf("%d kills; the longest call took %s ms", kills, s.longest)
+	t.Logf("%d kills; the longest call took %s ms", kills, s.said)
 }
 
 // TestPythonDies: the strategy is killed at random instants, and ingest now and
@@ -148,7 +152,7 @@ func TestPythonDies(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, "%s", answer)
 	first := 0
 	for kill := range kills {
-		s := startStrategy(t, server.url, spool, first, events, random.Uint64())
+		s := startStrategy(t, "strategy", server.url, spool, first, events, random.Uint64())
 		s.until(t, events/kills*kill+random.IntN(events/kills))
 		down := random.IntN(3) == 0
 		if down {
@@ -160,7 +164,7 @@ func TestPythonDies(t *testing.T) {
 			server = startIngest(t, dir, "--listen", address)
 		}
 	}
-	s := startStrategy(t, server.url, spool, first, events, random.Uint64())
+	s := startStrategy(t, "strategy", server.url, spool, first, events, random.Uint64())
 	s.finished(t)
 	onLog(t, server, events)
 	segments, err := filepath.Glob(filepath.Join(spool, "*.spool"))
@@ -168,4 +172,96 @@ func TestPythonDies(t *testing.T) {
 	require.Len(t, segments, 1)
 	_, err = os.Stat(filepath.Join(spool, "rejects.ndjson"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestPythonHelpers: a strategy that writes its cache folder by the existing
+// helpers is recorded by install's one line, while it and ingest are killed. In
+// the end a snapshot of the log says what the folder says.
+func TestPythonHelpers(t *testing.T) {
+	const steps, kills = 400, 6
+	random := newRandom(t)
+	dir, folder := t.TempDir(), t.TempDir()
+	server := startIngest(t, dir, "--session-policy", "off")
+	address := strings.TrimPrefix(server.url, "http://")
+	status, answer := server.post(t, "application/json", []byte(pythonAccount))
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	first := 0
+	for kill := range kills {
+		s := startStrategy(t, "trader", server.url, folder, first, steps, random.Uint64())
+		s.until(t, steps/kills*kill+random.IntN(steps/kills))
+		server.kill()
+		s.kill()
+		first = int(s.recorded.Load())
+		server = startIngest(t, dir, "--session-policy", "off", "--listen", address)
+	}
+	s := startStrategy(t, "trader", server.url, folder, first, steps, random.Uint64())
+	s.finished(t)
+	require.Equal(t, "0", s.said, "refused")
+	out := filepath.Join(t.TempDir(), "snapshot")
+	mustRun(t, []string{"TAPEDECK_NATS_URL=" + server.nats}, "replay", "snapshot", "--out", out)
+	taped := readCache(t, filepath.Join(out, "10000001"))
+	require.Equal(t, readCache(t, folder), taped)
+	require.NotEmpty(t, taped.deals)
+	t.Logf("%d deals, %d positions", len(taped.deals), len(taped.held))
+}
+
+// cache is what counts of a strategy's folder.
+type cache struct {
+	incDate  string
+	held     map[string]int // open positions
+	max, min map[string]float64
+	deals    []string
+}
+
+func readCache(t *testing.T, dir string) cache {
+	t.Helper()
+	c := cache{held: map[string]int{}}
+	standard := func(code string) string {
+		if digits, ok := strings.CutPrefix(code, "SZ"); ok {
+			return digits + ".SZ"
+		}
+		return code
+	}
+	var positions map[string]json.RawMessage
+	readJSON(t, filepath.Join(dir, "positions.json"), &positions)
+	for code, raw := range positions {
+		var entry struct {
+			Days *int `json:"day_count"`
+		}
+		if code == "_inc_date" {
+			require.NoError(t, json.Unmarshal(raw, &c.incDate))
+		} else if require.NoError(t, json.Unmarshal(raw, &entry)); entry.Days != nil {
+			c.held[standard(code)] = *entry.Days
+		}
+	}
+	prices := func(name string) map[string]float64 {
+		all, open := map[string]float64{}, map[string]float64{}
+		readJSON(t, filepath.Join(dir, name), &all)
+		for code, price := range all {
+			if _, held := c.held[standard(code)]; held {
+				open[standard(code)] = price
+			}
+		}
+		return open
+	}
+	c.max, c.min = prices("max_price.json"), prices("min_price.json")
+	file, err := os.Open(filepath.Join(dir, "deal_hist.csv"))
+	require.NoError(t, err)
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	require.NoError(t, err)
+	for _, row := range rows[1:] {
+		price, err := strconv.ParseFloat(row[6], 64)
+		require.NoError(t, err)
+		row[2], row[6] = standard(row[2]), strconv.FormatFloat(price, 'f', 3, 64)
+		c.deals = append(c.deals, strings.Join(row, "|"))
+	}
+	return c
+}
+
+func readJSON(t *testing.T, path string, into any) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, into), "%s", path)
 }

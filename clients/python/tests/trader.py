@@ -1,13 +1,15 @@
 """A strategy that knows nothing of the tape, on the stand-in helpers: random steps over one cache folder.
 
-    python3 -m tests.trader URL CACHE_DIR SEED DAYS STEPS
+    python3 -m tests.trader URL CACHE_DIR FIRST END SEED
 
 Trades at fixed moments from 2025-01-02 on, so that any machine's clock will do. A step that a kill interrupted is not
-taken again: what the files say is what counts.
+taken again: what the files say is what counts. Prints the number of the next step, and at the end `done` and how many
+events were refused.
 """
 
 from __future__ import annotations
 
+import pathlib
 import random
 import sys
 from datetime import date, datetime, timedelta
@@ -19,6 +21,7 @@ from tests.standin import del_held_day, del_key, del_keys, new_held, record_deal
 
 ACCOUNT = "10000001"
 CODES = [f"60000{n}.SH" for n in range(6)] + ["SZ000001", "430047.BJ"]
+DAY = 20  # steps
 _FIRST = datetime.fromisoformat("2025-01-02T09:30:00+08:00")
 
 
@@ -69,17 +72,22 @@ class Trader:
         record_deal(self.lock, self.deals, stamp, code, "浦发银行", word, remark, price, 100 * self.chance.randrange(1, 9))
 
 
-def main(url: str, folder: str, seed: int, days: int, steps: int) -> None:
+def main(url: str, folder: str, first: int, end: int, seed: int) -> None:
     import tapedeck.silverquant
 
+    for name in ("positions.json", "max_price.json", "min_price.json"):
+        path = pathlib.Path(folder, name)
+        try:
+            standin.load_json(str(path))
+        except ValueError:  # killed while it was rewritten: only a person, or this, can go on
+            path.unlink()
     recorder = tapedeck.silverquant.install(ACCOUNT, folder, url=url, module="tests.standin", read_url="http://127.0.0.1:9")
     trader = Trader(folder, random.Random(seed))
-    for day in range(days):
-        moment = _FIRST + timedelta(days=day)
+    for step in range(first, end):
+        moment = _FIRST + timedelta(days=step // DAY, seconds=step % DAY)
         trader.morning(moment.date())
-        for step in range(steps):
-            trader.step(moment + timedelta(seconds=step))
-            print(day * steps + step + 1, flush=True)
+        trader.step(moment)
+        print(step + 1, flush=True)
     if not recorder.tape.flush(60):
         sys.exit(f"not delivered: {recorder.tape.status()}")
     print(f"done {recorder.tape.status().rejected}", flush=True)
