@@ -66,7 +66,7 @@ type frame struct {
 	pending  *eventlog.Pending // nil when the frame holds no events
 	begun    time.Time
 	first    uint64
-	feed     []byte // the payload, when somebody listens to the live feed
+	feed     []byte         // the payload, when somebody listens to the live feed
 	snapshot *book.Snapshot // to be written once the frame is stored
 }
 

@@ -3,12 +3,14 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog/embedded"
 )
 
 const (
@@ -81,8 +83,8 @@ func (n *natsDoor) handle(space *workspace, m *nats.Msg) answer {
 
 func (n *natsDoor) respond(m *nats.Msg, a answer) {
 	n.desk.count("nats", a.status)
-	if m.Reply == "" {
-		return // the sender does not want to know
+	if m.Reply == "" || strings.HasPrefix(m.Reply, embedded.FeedPrefix) {
+		return // the sender does not want to know, or wants others to believe it
 	}
 	reply := nats.NewMsg(m.Reply)
 	reply.Header.Set("Content-Type", a.mediaType())

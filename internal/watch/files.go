@@ -225,7 +225,7 @@ func (f *follower) object(v *view, name string, raw []byte) error {
 // no code can be in no event.
 func (f *follower) stock(v *view, name, key string) (code string, ok bool) {
 	d := &events.PositionClosed{AccountID: f.Account, StockCode: key}
-	e := events.Event{Source: "watch", Time: time.Unix(0, 0), Data: d}
+	e := events.Event{Source: "watch", Time: anyTime, Data: d}
 	if err := e.Validate(); err != nil {
 		v.drift(name, key, err.Error())
 		return "", false
@@ -244,7 +244,7 @@ func (f *follower) rejected(v *view, name string, rejects []*silverquant.Reject)
 		}
 		v.drift(name, key, fmt.Sprintf("line %d: %s", r.Line, r.Reason))
 		d := &events.PositionClosed{AccountID: f.Account, StockCode: key}
-		if (&events.Event{Source: "watch", Time: time.Unix(0, 0), Data: d}).Validate() == nil {
+		if (&events.Event{Source: "watch", Time: anyTime, Data: d}).Validate() == nil {
 			if v.dim[name] == nil {
 				v.dim[name] = make(map[string]bool)
 			}

@@ -60,7 +60,7 @@ func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
 		broker:   o.Broker,
 		logger:   o.Logger.With("dir", at.Dir, "account", at.Account),
 		missing:  make(absences),
-		status:   Status{Folder: at, Waiting: "the first look at the folder"},
+		status:   Status{Dir: at.Dir, Account: at.Account, Waiting: "the first look at the folder"},
 	}
 }
 

@@ -13,7 +13,8 @@ const maxDrifts = 100
 
 // Status is how one folder stands.
 type Status struct {
-	Folder
+	Dir     string `json:"dir"`
+	Account string `json:"account"`
 	// Scanned is when the folder was last looked at.
 	Scanned time.Time `json:"scanned_at,omitzero"`
 	// InStep tells that the log's state of the account equalled the folder at

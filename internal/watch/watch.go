@@ -21,11 +21,14 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
+// anyTime makes an event whose validity is asked for its other fields.
+var anyTime = time.Date(2025, 1, 2, 0, 0, 0, 0, events.Zone)
+
 // Folder names a strategy's cache folder and the account that it is of. Its
 // text is DIR=ACCOUNT.
 type Folder struct {
-	Dir     string `json:"dir"`
-	Account string `json:"account"`
+	Dir     string
+	Account string
 }
 
 // UnmarshalText reads DIR=ACCOUNT; DIR itself may hold '='.
@@ -36,7 +39,7 @@ func (f *Folder) UnmarshalText(text []byte) error {
 	}
 	*f = Folder{Dir: filepath.Clean(string(text[:at])), Account: string(text[at+1:])}
 	// The contract's own rule for account ids.
-	e := events.Event{Source: "watch", Time: time.Unix(0, 0), Data: &events.AccountStatusChanged{AccountID: f.Account, Status: "active"}}
+	e := events.Event{Source: "watch", Time: anyTime, Data: &events.AccountStatusChanged{AccountID: f.Account, Status: "active"}}
 	return e.Validate()
 }
 

@@ -24,7 +24,10 @@ type secret struct{ user, password string }
 // The live feed comes out of an account of its own, FEED, too: its server knows
 // whether anybody listens to it, and only ingest's feed can enter it. In PUBLIC
 // nobody may publish on its subjects, ingest included: it answers on whichever
-// subject a request names.
+// subject a request names. So does the server, and that cannot be denied: a
+// hostile client can have an answer of the log's reading questions sent there.
+// Such an answer holds nothing of the client's making and lacks the feed's
+// header, Tapedeck-Sequence.
 //
 // In PUBLIC nobody but ingest may answer on the ingest door, and nobody in the
 // log's place.

@@ -80,16 +80,33 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded log: %w", err), lock.Close())
 	}
-	if s.feeding, err = s.nats.LookupAccount(feedAccount); err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded log: account of the feed: %w", err), lock.Close())
-	}
-	s.internal = s.feeding.TotalSubs()
 	lines := &logLines{logger: logger, fatal: make(chan string, 1)}
 	s.nats.SetLogger(lines, false, false)
 	if err := s.await(ctx, lines); err != nil {
 		return nil, errors.Join(err, s.Shutdown())
 	}
+	if err := s.prepareFeed(); err != nil {
+		return nil, errors.Join(err, s.Shutdown())
+	}
 	return s, nil
+}
+
+// prepareFeed finds out which subscriptions in the feed's account are the
+// server's own. Clients may be connected already; theirs are of their account.
+func (s *Server) prepareFeed() (err error) {
+	if s.feeding, err = s.nats.LookupAccount(feedAccount); err != nil {
+		return fmt.Errorf("embedded log: account of the feed: %w", err)
+	}
+	found, err := s.nats.Subsz(&server.SubszOptions{Subscriptions: true, Account: feedAccount, Limit: math.MaxInt32})
+	if err != nil {
+		return fmt.Errorf("embedded log: subscriptions of the feed: %w", err)
+	}
+	for _, sub := range found.Subs {
+		if sub.Account == feedAccount {
+			s.internal++
+		}
+	}
+	return nil
 }
 
 // await starts the server and waits until clients can connect.
