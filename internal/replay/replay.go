@@ -30,23 +30,24 @@ type CLI struct {
 	JSON    bool          `name:"json" help:"Print one JSON object instead of text."`
 	Timeout time.Duration `help:"How long to wait for an answer of the log or a tier." default:"10s"`
 
-	Status   statusCommand   `cmd:"" help:"Show the log and how far each tier is."`
-	Import   importCommand   `cmd:"" help:"Import a strategy's cache folder, or a file of events (an export, too)."`
-	Export   exportCommand   `cmd:"" help:"Write events of the log to a file: NDJSON, CSV or Parquet."`
-	Diff     diffCommand     `cmd:"" help:"Show what changed between two moments."`
-	WhatIf   whatIfCommand   `cmd:"" help:"Show what would differ without some events, or with other active parameters."`
-	Snapshot snapshotCommand `cmd:"" help:"Write the state as of any moment into a strategy-ready folder."`
-	Rebuild  rebuildCommand  `cmd:"" help:"Build a tier anew beside the live one and swap it in."`
-	Rollback rollbackCommand `cmd:"" help:"Take a tier back to a moment and hold it there."`
-	Resume   resumeCommand   `cmd:"" help:"Let a held tier go on."`
-	Cut      cutCommand      `cmd:"" help:"Prove that all tiers equal the log at one and the same sequence."`
-	Health   healthCommand   `cmd:"" help:"Tell every component's state, also by the exit code."`
-	Parked   parkedCommand   `cmd:"" help:"List, show, retry or discard events that a tier refused."`
-	Verify   verifyCommand   `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
-	Audit    auditCommand    `cmd:"" help:"Walk the whole log, prove chain and contiguity, and every tier's anchor in it."`
-	Anchor   anchorCommand   `cmd:"" help:"Sign the log's end, for replay audit --anchor."`
-	Backup   backupCommand   `cmd:"" help:"Copy the log, or what it got since the last time, into a folder that proves itself."`
-	Restore  restoreCommand  `cmd:"" help:"Put a backup of the log back into ingest's data folder."`
+	Status    statusCommand    `cmd:"" help:"Show the log and how far each tier is."`
+	Import    importCommand    `cmd:"" help:"Import a strategy's cache folder, or a file of events (an export, too)."`
+	Export    exportCommand    `cmd:"" help:"Write events of the log to a file: NDJSON, CSV or Parquet."`
+	Diff      diffCommand      `cmd:"" help:"Show what changed between two moments."`
+	WhatIf    whatIfCommand    `cmd:"" help:"Show what would differ without some events, or with other active parameters."`
+	Snapshot  snapshotCommand  `cmd:"" help:"Write the state as of any moment into a strategy-ready folder."`
+	Rebuild   rebuildCommand   `cmd:"" help:"Build a tier anew beside the live one and swap it in."`
+	Rollback  rollbackCommand  `cmd:"" help:"Take a tier back to a moment and hold it there."`
+	Resume    resumeCommand    `cmd:"" help:"Let a held tier go on."`
+	Cut       cutCommand       `cmd:"" help:"Prove that all tiers equal the log at one and the same sequence."`
+	Health    healthCommand    `cmd:"" help:"Tell every component's state, also by the exit code."`
+	Parked    parkedCommand    `cmd:"" help:"List, show, retry or discard events that a tier refused."`
+	Verify    verifyCommand    `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
+	Reconcile reconcileCommand `cmd:"" help:"Compare an account's positions with its broker's statement."`
+	Audit     auditCommand     `cmd:"" help:"Walk the whole log, prove chain and contiguity, and every tier's anchor in it."`
+	Anchor    anchorCommand    `cmd:"" help:"Sign the log's end, for replay audit --anchor."`
+	Backup    backupCommand    `cmd:"" help:"Copy the log, or what it got since the last time, into a folder that proves itself."`
+	Restore   restoreCommand   `cmd:"" help:"Put a backup of the log back into ingest's data folder."`
 }
 
 // ErrDifferences ends a command that worked and found something amiss; what
