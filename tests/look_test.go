@@ -265,12 +265,12 @@ func emptyRedis(t testing.TB, url string) {
 
 func emptyMySQL(t testing.TB, dsn string) {
 	t.Helper()
-	execute(t, "mysql", dsn, "DROP DATABASE tapedeck", "CREATE DATABASE tapedeck")
+	execute(t, "mysql", dsn, "DROP DATABASE tapedeck", "CREATE DATABASE IF NOT EXISTS tapedeck")
 }
 
 func emptyClickHouse(t testing.TB, dsn string) {
 	t.Helper()
-	execute(t, "clickhouse", strings.TrimSuffix(dsn, "tapedeck")+"default", "DROP DATABASE tapedeck SYNC", "CREATE DATABASE tapedeck")
+	execute(t, "clickhouse", strings.TrimSuffix(dsn, "tapedeck")+"default", "DROP DATABASE tapedeck SYNC", "CREATE DATABASE IF NOT EXISTS tapedeck")
 }
 
 func emptyFiles(t testing.TB, dir string) {
