@@ -34,9 +34,10 @@ func (d Difference) Change() projector.Change {
 type Reference func(ctx context.Context, only func(*events.Event) bool) (projector.Tier, error)
 
 // Parts is how many parts keep a book within the given bytes of memory, when
-// the larger of dump and log has that many bytes. A folded row takes about
-// three times its text.
-func Parts(bytes, memory int64) int { return int(max(1, (3*bytes+memory-1)/memory)) }
+// the larger of dump and log has that many bytes. A folded bar takes about as
+// much as its text, a folded trade half as much again; the rest is for reading
+// and for the collector.
+func Parts(bytes, memory int64) int { return int(max(1, (2*bytes+memory-1)/memory)) }
 
 // Compare yields the differences of a dump from the fold, in the order of the
 // rows within each part. The log is read once for each part.

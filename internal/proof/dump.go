@@ -14,6 +14,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
@@ -88,37 +89,63 @@ type reader struct {
 	// ok is false after the last row.
 	ok  bool
 	err error
+
+	buffer []byte
 }
 
 func (d *Dump) read() *reader {
 	return &reader{in: bufio.NewReaderSize(io.NewSectionReader(d.file, 0, d.Bytes), 1<<16)}
 }
 
-// next moves on to the next row that the part holds.
+// next moves on to the next row that the part holds, which is told by kind and
+// key.
 func (r *reader) next(holds func(book.Row) bool) {
-	for r.err == nil {
+	for r.ok = false; r.err == nil; {
 		if _, err := r.in.Peek(1); errors.Is(err, io.EOF) {
-			r.ok = false
 			return
 		}
-		r.row = book.Row{Kind: book.Kind(r.text()), Key: r.text(), Value: r.text()}
-		if r.ok = r.err == nil; holds(r.row) {
-			return
+		if kind := r.bytes(); string(kind) != string(r.row.Kind) {
+			r.row.Kind = book.Kind(kind)
 		}
+		r.row.Key, r.row.Value = string(r.bytes()), ""
+		if r.err == nil && !holds(r.row) {
+			r.skip()
+			continue
+		}
+		r.row.Value = string(r.bytes())
+		r.ok = r.err == nil
+		return
 	}
 }
 
-func (r *reader) text() string {
+// bytes is the next part of a row, until it is called again.
+func (r *reader) bytes() []byte {
+	size := r.size()
+	r.buffer = slices.Grow(r.buffer[:0], size)[:size]
+	if r.err == nil {
+		_, err := io.ReadFull(r.in, r.buffer)
+		r.failed(err)
+	}
+	return r.buffer
+}
+
+// skip passes the next part of a row.
+func (r *reader) skip() {
+	_, err := r.in.Discard(r.size())
+	r.failed(err)
+}
+
+func (r *reader) size() int {
 	if r.err != nil {
-		return ""
+		return 0
 	}
 	size, err := binary.ReadUvarint(r.in)
-	text := make([]byte, size)
-	if err == nil {
-		_, err = io.ReadFull(r.in, text)
-	}
-	if err != nil {
+	r.failed(err)
+	return int(size)
+}
+
+func (r *reader) failed(err error) {
+	if err != nil && r.err == nil {
 		r.err = fmt.Errorf("proof: read dump: %w", err)
 	}
-	return string(text)
 }

@@ -113,5 +113,5 @@ func TestDigestAndNoFileLeft(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 	require.Equal(t, 1, proof.Parts(100, 1000))
-	require.Equal(t, 4, proof.Parts(1001, 1000))
+	require.Equal(t, 3, proof.Parts(1001, 1000))
 }

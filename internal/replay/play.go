@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,17 +16,39 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
-// replayRows is how many rows a batch of a replay aims at: large ones cost a
-// tier least, and nobody waits for the first.
-const replayRows = 20_000
+// A replay fills its batches, for nobody waits for the first: patience is
+// longer than any batch takes to fill.
+const patience = time.Hour
 
 // play brings a tier from its checkpoint to the bound, or to the log's end as
-// it is now.
+// it is now. When a connection breaks on the way, the tier is asked where it is,
+// and it goes on from there.
 func (e *Env) play(ctx context.Context, log *eventlog.Log, tier projector.Tier, bound projector.Bound) (eventlog.Checkpoint, error) {
-	from, err := tier.Checkpoint(ctx)
-	if err != nil {
-		return from, fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
+	for {
+		from, err := tier.Checkpoint(ctx)
+		if err != nil {
+			return from, fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
+		}
+		at, err := e.playFrom(ctx, log, tier, bound, from)
+		if err == nil || at == from || ctx.Err() != nil || !passes(err) {
+			return at, err
+		}
+		fmt.Fprintf(e.Err, "going on after sequence %d: %v\n", at.Sequence, err)
 	}
+}
+
+// passes tells whether an error may be gone at the next attempt.
+func passes(err error) bool {
+	var corrupt *eventlog.CorruptError
+	for _, stays := range []error{projector.ErrRefused, projector.ErrConflict, projector.ErrHeld, projector.ErrForeignData, errUsage} {
+		if errors.Is(err, stays) {
+			return false
+		}
+	}
+	return !errors.As(err, &corrupt)
+}
+
+func (e *Env) playFrom(ctx context.Context, log *eventlog.Log, tier projector.Tier, bound projector.Bound, from eventlog.Checkpoint) (eventlog.Checkpoint, error) {
 	info, err := log.Info(ctx)
 	if err != nil {
 		return from, fmt.Errorf("ask the log for its end: %w", err)
@@ -44,8 +67,18 @@ func (e *Env) play(ctx context.Context, log *eventlog.Log, tier projector.Tier, 
 	}
 	progress := e.progress("replaying into "+tier.Name(), int64(last-min(last, from.Sequence)))
 	defer progress.Close()
-	player := projector.Player{Bound: bound, BatchRows: replayRows, Observe: progress}
+	player := projector.Player{Bound: bound, BatchRows: batchRows(tier), Pace: patience, Observe: progress}
 	return player.Play(ctx, frames, tier, from)
+}
+
+// batchRows is how many rows a batch aims at. Large ones cost a tier least. In
+// ClickHouse each block is a part a month, and the parts of klines over years
+// cost more than their rows.
+func batchRows(tier projector.Tier) int {
+	if tier.Name() == "clickhouse" {
+		return 250_000
+	}
+	return 20_000
 }
 
 // playOnly folds the log up to a sequence, of it only the events that pass.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"text/tabwriter"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
@@ -45,6 +46,8 @@ const (
 	// maxDifferences is how many a proof lists and repairs: a tier with more is
 	// rebuilt sooner than repaired.
 	maxDifferences = 100_000
+	// leastMemory is what a proof in many parts takes, too.
+	leastMemory = 128 << 20
 	// maxPrinted is how many are printed for people.
 	maxPrinted = 100
 )
@@ -142,7 +145,10 @@ func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, in
 			return includes(event) && only(event)
 		})
 	}
-	parts := proof.Parts(max(dump.Bytes, int64(info.Bytes)), max(flags.Memory, 1)<<20)
+	memory := max(flags.Memory, 1) << 20
+	// An eighth is left to what the collector does not see.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(memory-memory/8, leastMemory)))
+	parts := proof.Parts(max(dump.Bytes, int64(info.Bytes)), memory)
 	return dump.Compare(e.Context, kinds, parts, fold, func(d proof.Difference) error {
 		if len(answer.Differences) < maxDifferences {
 			answer.Differences = append(answer.Differences, d)
