@@ -4,12 +4,17 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/file"
 )
+
+// batching: each batch syncs the files that it touches, and a reader within a
+// second is wanted.
+var batching = projector.Batching{Pace: 100 * time.Millisecond}
 
 type cli struct {
 	projector.Command
@@ -24,7 +29,7 @@ func main() {
 		"Keeps a folder equal to the log, in the strategies' own file formats: positions.json, max_price.json, "+
 			"min_price.json, deal_hist.csv and assets.csv per account, klines in _daily. A strategy pointed at it goes on "+
 			"as if nothing had changed.", os.Args[1:])
-	os.Exit(c.Main("file", c.Metrics, projector.Batching{}, func(context.Context) (projector.Live, error) {
+	os.Exit(c.Main("file", c.Metrics, batching, func(context.Context) (projector.Live, error) {
 		return file.Open(c.Dir, file.Options{TakeOver: c.TakeOver, Encoding: silverquant.Encoding(c.Encoding)})
 	}, os.Stderr))
 }

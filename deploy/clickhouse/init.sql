@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS tapedeck_state (
 ) ENGINE = MergeTree
 PARTITION BY intDiv(revision, 1000)
 ORDER BY revision
-SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 CREATE TABLE IF NOT EXISTS tapedeck_trade (
     generation    UInt64 CODEC(ZSTD(1)),
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS tapedeck_trade (
 ) ENGINE = MergeTree
 PARTITION BY (generation, toYYYYMM(timestamp))
 ORDER BY (account_id, stock_code, timestamp, sequence)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 CREATE TABLE IF NOT EXISTS tapedeck_daily_kline (
     generation   UInt64 CODEC(ZSTD(1)),
@@ -71,7 +71,7 @@ CREATE TABLE IF NOT EXISTS tapedeck_daily_kline (
 ) ENGINE = MergeTree
 PARTITION BY (generation, toYYYYMM(date))
 ORDER BY (stock_code, date)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- A key has several rows only where it was revised, by a later event or a repair:
 -- there the newest counts. All other keys take the first branch, a plain scan.

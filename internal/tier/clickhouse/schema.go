@@ -19,7 +19,7 @@ import (
 var migrationFiles embed.FS
 
 // schemaVersion is what this code writes and the newest that it knows.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations returns the statements of each version.
 func migrations() ([][]string, error) {

@@ -43,7 +43,7 @@ func TestSuite(t *testing.T) {
 				}
 			}
 			require.NoError(t, client.Exec(t.Context(), `INSERT INTO tapedeck_state (revision, nonce, state)
-				SELECT max(revision) + 1, 'wiped', '{"schema":2}' FROM tapedeck_state`))
+				SELECT max(revision) + 1, 'wiped', '{"schema":3}' FROM tapedeck_state`))
 			return open
 		},
 		History:   func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{}) },
