@@ -58,8 +58,9 @@ type view struct {
 type follower struct {
 	Folder
 	patience time.Duration
-	// bad is since when a file has been missing, empty or no whole JSON.
-	bad map[string]time.Time
+	// void is since when a file has been missing or empty, bad since when it
+	// could not be read as a whole.
+	void, bad map[string]time.Time
 	// kept are parsed CSV files, by name: they grow long and change rarely.
 	kept map[string]*table
 }
@@ -148,10 +149,10 @@ func (f *follower) take(v *view, name string, raw []byte, exists bool, now time.
 		}
 	}
 	if len(bytes.TrimSpace(raw)) == 0 {
-		since, known := f.bad[name]
+		since, known := f.void[name]
 		if !known {
 			since = now
-			f.bad[name] = now
+			f.void[name] = now
 		}
 		if now.Sub(since) < f.patience {
 			v.gone[name] = true
@@ -163,6 +164,7 @@ func (f *follower) take(v *view, name string, raw []byte, exists bool, now time.
 		raw = []byte("{}")
 		v.files[name] = FileState{}
 	} else {
+		delete(f.void, name)
 		sum := sha256.Sum256(raw)
 		v.files[name] = FileState{len(raw), hex.EncodeToString(sum[:])}
 	}
@@ -172,9 +174,7 @@ func (f *follower) take(v *view, name string, raw []byte, exists bool, now time.
 		v.overdue(f, name, now, err.Error())
 		return
 	}
-	if v.files[name].Bytes > 0 {
-		delete(f.bad, name)
-	}
+	delete(f.bad, name)
 }
 
 func (f *follower) has(name string) bool {

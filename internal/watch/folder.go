@@ -53,7 +53,7 @@ type folder struct {
 
 func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
 	return &folder{
-		follower: follower{Folder: at, patience: o.Patience, bad: make(map[string]time.Time), kept: make(map[string]*table)},
+		follower: follower{Folder: at, patience: o.Patience, void: make(map[string]time.Time), bad: make(map[string]time.Time), kept: make(map[string]*table)},
 		tape:     tape,
 		ledger:   l,
 		scan:     o.Scan,
