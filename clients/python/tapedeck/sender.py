@@ -124,9 +124,7 @@ class Sender:
                     return
             try:
                 self._deliver(self._spool.read(BATCH_EVENTS, BATCH_BYTES))
-                if self.error is not None:
-                    log.warning("ingest takes events again; %d are waiting", self._spool.pending)
-                self.error, pause = None, _FIRST_PAUSE
+                pause = _FIRST_PAUSE
             except Exception as error:  # whatever it is, the events are in the spool and the thread must live
                 retry_after = error.retry_after if isinstance(error, _Unavailable) else 0.0
                 if not isinstance(error, (_Unavailable, OSError, SpoolError)):
@@ -176,6 +174,9 @@ class Sender:
 
     def _settle(self, lines: list[Line], results: list[dict[str, Any]]) -> None:
         """Takes each line's receipt or refusal. The refused are on disk before the cursor passes them."""
+        if self.error is not None:
+            log.warning("ingest takes events again; %d are waiting", self._spool.pending)
+            self.error = None
         verdicts: list[tuple[str, Receipt | RejectedError]] = []
         for line, result in zip(lines, results):
             if "error" in result:

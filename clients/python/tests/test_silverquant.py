@@ -207,7 +207,7 @@ class Installed(Case):
         self.assertEqual(steps(self.cache), plain)
 
     def test_random_steps(self) -> None:
-        for _ in range(3):
+        for _ in range(2):
             seed = random.randrange(2**32)
             with self.subTest(seed=seed):
                 chance = random.Random(seed)
@@ -216,7 +216,7 @@ class Installed(Case):
                 recorder = self.install()
                 strategy = trader.Trader(str(self.cache), chance)
                 standin.load_json(strategy.held)
-                for step in range(120):
+                for step in range(80):
                     moment = trader._FIRST + timedelta(days=step // 20, seconds=step)
                     strategy.morning(moment.date())
                     strategy.step(moment)

@@ -176,7 +176,7 @@ class OnDisk(Case):
         spool = self.open(segment_bytes=200)
         expected, begun = [], 0
         with self.subTest(seed=seed):
-            for step in range(400):
+            for step in range(200):
                 what = chance.random()
                 if what < 0.5:
                     batch = [b'{"id":"%d"}' % (begun + i) for i in range(chance.randrange(1, 6))]
@@ -250,11 +250,11 @@ class OnDisk(Case):
             except tapedeck.SpoolError:
                 os.write(write, b"refused")
             signal.pause()
+        self.addCleanup(os.waitpid, child, 0)
+        self.addCleanup(os.kill, child, signal.SIGKILL)
         self.assertEqual(os.read(read, 10), b"refused")
         tape.close(0)
         self.assertEqual(self.open().pending, 1)  # although the child lives
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
 
     def test_the_command_drains(self) -> None:
         tape = self.tape(NOWHERE)
