@@ -30,7 +30,8 @@ func newSource(tier Tier) *source {
 		Name:         tier.Name(),
 		MaxRequests:  1,
 		Timeout:      watchEvery / 2, // half-open by the next watch
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 1 },
+		// One slow answer on a busy machine is no outage; the watch is the second.
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 2 },
 		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, ErrLacks) },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errAbandoned) },
 	})}
@@ -46,6 +47,9 @@ var errOpen = errors.New("it failed a moment ago and has not come back")
 // ask runs one read within a bound, when the tier is not known to be lost.
 func (s *source) ask(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {
 	if s.breaker.State() != gobreaker.StateClosed {
+		if why := s.last.Load().err; why != nil {
+			return At{}, why
+		}
 		return At{}, fmt.Errorf("%s: %w", s.tier.Name(), errOpen)
 	}
 	return s.through(ctx, bound, read)

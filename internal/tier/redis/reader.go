@@ -9,6 +9,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
@@ -34,6 +35,7 @@ func NewReader(url string) (*Reader, error) {
 	options.MaxRetries, options.DialerRetries = -1, 1
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	logging.Disable() // its own lines on stderr say nothing that the errors do not
 	return &Reader{client: goredis.NewClient(options)}, nil
 }
 
