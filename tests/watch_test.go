@@ -412,13 +412,12 @@ func readTape(t testing.TB, url string) []map[string]any {
 
 // watchFold is this test's own fold of the log.
 type watchFold struct {
-	at            int
-	held          map[string]int
-	max, min      map[string]string
-	incDate       string
-	deals         map[string]int
-	assets        map[string]string
-	lastIncrement string
+	at       int
+	held     map[string]int
+	max, min map[string]string
+	incDate  string
+	deals    map[string]int
+	assets   map[string]string
 }
 
 func newWatchFold() *watchFold {

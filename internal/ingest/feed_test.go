@@ -30,7 +30,6 @@ func BenchmarkFeed(b *testing.B) {
 		}
 		r.measure(b, c.name, 8, 1000, publisher(s, 8, 1000))
 	}
-	r.table()
 }
 
 // TestFeedDropsRatherThanWaits: a feed that cannot keep up loses frames, counts

@@ -90,9 +90,16 @@ func (p *plan) create() bool {
 
 // compareDeals records the rows that the log does not hold: the nth row of the
 // same content is new when the log holds fewer than n.
+//
+// The log loses no trade: rows once found there are not looked for again.
 func (p *plan) compareDeals() {
+	t := p.view.deals
+	if t == nil || t.recorded == p.from.epoch {
+		return
+	}
+	before := len(p.records) + len(p.drifts)
 	seen, equal := make(map[string]int), make(map[dealKey]int)
-	for _, d := range p.view.deals {
+	for _, d := range t.deals {
 		entry, err := silverquant.DealEntry(p.account, d.Deal)
 		if err != nil {
 			p.drift(silverquant.DealsFile, fmt.Sprintf("line %d", d.Line), err.Error())
@@ -108,6 +115,9 @@ func (p *plan) compareDeals() {
 		if equal[key]++; equal[key] > p.from.Deals[key] {
 			p.records = append(p.records, e)
 		}
+	}
+	if len(p.records)+len(p.drifts) == before {
+		t.recorded = p.from.epoch
 	}
 }
 

@@ -40,7 +40,7 @@ type view struct {
 	max, min map[string]events.Price
 	// dim are the stocks whose entry in a file cannot be read, by file.
 	dim    map[string]map[string]bool
-	deals  []silverquant.Deal
+	deals  *table // of DealsFile
 	assets []silverquant.Asset
 	// older tells that HeldDaysFile stands for PositionsFile.
 	older bool
@@ -71,6 +71,8 @@ type table struct {
 	deals  []silverquant.Deal
 	assets []silverquant.Asset
 	drifts []Drift
+	// recorded is the epoch of the ledger that held all of the rows; 0 is none.
+	recorded int
 }
 
 // look reads the whole folder. The error is about the folder itself.
@@ -262,7 +264,11 @@ func (f *follower) rows(v *view, name string, raw []byte, now time.Time) {
 		t = readTable(name, whole)
 		f.kept[name] = t
 	}
-	v.deals, v.assets = append(v.deals, t.deals...), append(v.assets, t.assets...)
+	if name == silverquant.DealsFile {
+		v.deals = t
+	} else {
+		v.assets = t.assets
+	}
 	v.drifts = append(v.drifts, t.drifts...)
 	sum := sha256.Sum256(whole)
 	v.files[name] = FileState{len(whole), hex.EncodeToString(sum[:])}

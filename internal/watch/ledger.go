@@ -39,6 +39,7 @@ type ledger struct {
 	at       eventlog.Checkpoint
 	book     *book.Book
 	accounts map[string]*holdings
+	epoch    int // counts the logs that were begun with
 	saved    time.Time
 }
 
@@ -97,6 +98,7 @@ func newLedger(tape Tape, accounts []string, path string, logger *slog.Logger) *
 
 // clear goes back before the first event.
 func (l *ledger) clear() {
+	l.epoch++
 	l.at, l.book, l.saved = eventlog.Checkpoint{}, book.New(book.Keep{}), time.Now()
 	l.accounts = make(map[string]*holdings)
 	for id := range l.needle {
@@ -235,7 +237,7 @@ func (l *ledger) reach(ctx context.Context, sequence uint64) error {
 func (l *ledger) read(id string, use func(state)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := state{sequence: l.at.Sequence, incDate: l.book.IncDate(id), holdings: l.accounts[id], stocks: make(map[string]book.Position)}
+	s := state{epoch: l.epoch, sequence: l.at.Sequence, incDate: l.book.IncDate(id), holdings: l.accounts[id], stocks: make(map[string]book.Position)}
 	for _, a := range l.book.Accounts() {
 		s.created = s.created || a.ID == id
 	}
@@ -247,6 +249,7 @@ func (l *ledger) read(id string, use func(state)) {
 
 // state is an account as of a sequence of the log.
 type state struct {
+	epoch    int
 	sequence uint64
 	created  bool
 	incDate  events.Date
