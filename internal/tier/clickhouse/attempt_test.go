@@ -114,7 +114,7 @@ func TestZombies(t *testing.T) {
 	require.NoError(t, fresh.Apply(t.Context(), batch(27, 40)))
 	requireContents(t, tier, 40)
 
-	require.NoError(t, tier.sweep(t.Context()))
+	require.NoError(t, tier.store.sweep(t.Context(), 0))
 	var rows uint64
 	require.NoError(t, tier.store.conn.QueryRow(t.Context(), "SELECT count() FROM tapedeck_trade").Scan(&rows))
 	require.EqualValues(t, 40-13, rows, "swept: a row a trade")
@@ -222,7 +222,7 @@ func TestSweepIsInvisible(t *testing.T) {
 	before, err := tier.store.placeNow(t.Context(), 0)
 	require.NoError(t, err)
 	require.NotEmpty(t, before.Stocks, "days were revised")
-	require.NoError(t, tier.sweep(t.Context()))
+	require.NoError(t, tier.store.sweep(t.Context(), 0))
 	requireContents(t, tier, 60)
 	after, err := tier.store.placeNow(t.Context(), 0)
 	require.NoError(t, err)
@@ -235,4 +235,50 @@ func TestSweepIsInvisible(t *testing.T) {
 	done, err := tier.store.dumpKlines(context.WithoutCancel(t.Context()), before, func(book.Row) error { return nil })
 	require.NoError(t, err)
 	require.False(t, done)
+}
+
+// TestSweepHoldsNobodyUp keeps a sweep in the middle of its work: batches and
+// dumps go on beside it, what it takes off the list is what it has cleaned, and
+// Close ends it.
+func TestSweepHoldsNobodyUp(t *testing.T) {
+	tier := open(t, testserver.ClickHouse(t))
+	var reached uint64
+	next := func() {
+		t.Helper()
+		require.NoError(t, tier.Apply(t.Context(), batch(reached, reached+20)))
+		reached += 20
+		requireContents(t, tier, reached)
+	}
+	stuck := func() {
+		t.Helper()
+		// No mutation is executed from here on, so that the sweep waits for its first.
+		require.NoError(t, tier.store.conn.Exec(t.Context(), "SYSTEM STOP MERGES tapedeck_daily_kline"))
+		tier.swept = time.Time{}
+		next()
+		require.Eventually(t, func() bool {
+			var waiting uint64
+			return tier.store.conn.QueryRow(t.Context(), "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done").Scan(&waiting) == nil && waiting == 1
+		}, 20*time.Second, 10*time.Millisecond)
+	}
+	next()
+	stuck()
+	swept := reached
+	for range 3 {
+		tier.swept = time.Time{} // time for the next: it must not begin
+		next()
+	}
+	require.NoError(t, tier.store.conn.Exec(t.Context(), "SYSTEM START MERGES tapedeck_daily_kline"))
+	tier.store.sweeper.running.Wait()
+	requireContents(t, tier, reached)
+	p, err := tier.store.placeNow(t.Context(), 0)
+	require.NoError(t, err)
+	require.NotZero(t, p.Swept)
+	require.Less(t, p.Swept, p.Stocks["600000.SH"], "revised since: still on the list")
+	var kept uint64
+	require.NoError(t, tier.store.conn.QueryRow(t.Context(), fmt.Sprintf("SELECT count() FROM tapedeck_daily_kline WHERE attempt <= %d", p.Swept)).Scan(&kept))
+	require.EqualValues(t, 7, kept, "a row a day of the first %d events", swept)
+
+	stuck()
+	require.NoError(t, tier.Close())
+	require.Nil(t, tier.store.sweeper.stop, "it has ended")
 }

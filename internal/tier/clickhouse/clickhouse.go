@@ -60,7 +60,8 @@ type store struct {
 	timeout  time.Duration
 	takeOver bool
 	// ready remembers that the tables were there once.
-	ready atomic.Bool
+	ready   atomic.Bool
+	sweeper sweeper
 }
 
 // Tier is the live tier in one database of one ClickHouse server.
@@ -113,7 +114,8 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	maps.Copy(options.Settings, clickhouse.Settings{
 		"async_insert": 0, "insert_deduplicate": 1, "max_partitions_per_insert_block": 0, "mutations_sync": 1, "lightweight_deletes_sync": 1,
 	})
-	options.MaxOpenConns, options.MaxIdleConns = 4, 4
+	// A dump, a projector and a sweep at once take two, one and two.
+	options.MaxOpenConns, options.MaxIdleConns = 8, 4
 	s := &store{options: options, database: options.Auth.Database, timeout: options.ReadTimeout, takeOver: o.TakeOver}
 	if err := s.connect(ctx); err != nil {
 		return nil, wrap("open", err)
@@ -181,8 +183,10 @@ func (t *Tier) Name() string { return "clickhouse" }
 // Kinds implements projector.Tier.
 func (t *Tier) Kinds() []book.Kind { return []book.Kind{book.KindTrade, book.KindKline} }
 
-// Close implements projector.Tier. Closing twice does nothing.
+// Close implements projector.Tier. It ends a sweep that runs still, and waits
+// for its end. Closing twice does nothing.
 func (t *Tier) Close() error {
+	t.store.sweeper.close()
 	if err := t.store.conn.Close(); err != nil {
 		return wrap("close", err)
 	}

@@ -51,10 +51,14 @@ type layout map[string]string
 
 var (
 	viewNames  = []string{"trade", "daily_kline"}
-	tableNames = []string{"tapedeck_state", "tapedeck_trade", "tapedeck_daily_kline"}
+	tableNames = []string{"tapedeck_state", tradeTable, klineTable}
 )
 
-const schemaTable = "tapedeck_schema"
+const (
+	tradeTable  = "tapedeck_trade"
+	klineTable  = "tapedeck_daily_kline"
+	schemaTable = "tapedeck_schema"
+)
 
 func (l layout) missing(names []string) bool {
 	for _, name := range names {

@@ -2,9 +2,12 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,33 +20,97 @@ const (
 	statesKept = 2
 )
 
-func (t *Tier) sweepNowAndThen(ctx context.Context) error {
+// sweeper runs one sweep at a time beside whoever applies.
+type sweeper struct {
+	mu      sync.Mutex
+	stop    context.CancelFunc // of the sweep that runs
+	closed  bool
+	running sync.WaitGroup
+}
+
+// start runs f unless another sweep runs still; ctx gives its values only.
+func (s *sweeper) start(ctx context.Context, f func(ctx context.Context)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.stop != nil {
+		return false
+	}
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.running.Go(func() {
+		defer s.ended()
+		f(ctx)
+	})
+	return true
+}
+
+func (s *sweeper) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop()
+	s.stop = nil
+}
+
+// close ends the sweep that runs, waits for it and lets no other begin.
+func (s *sweeper) close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.stop != nil {
+		s.stop()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+// sweepNowAndThen starts a sweep when it is time; nobody waits for it. One that
+// fails is told, and no reason to stop: the next one begins where it ended.
+func (t *Tier) sweepNowAndThen(ctx context.Context) {
 	if time.Since(t.swept) < sweepEvery {
-		return nil
+		return
+	}
+	s, generation := t.store, t.generation
+	if !s.sweeper.start(ctx, func(ctx context.Context) {
+		if err := s.sweep(ctx, generation); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) {
+			slog.WarnContext(ctx, "cannot clean up yet", "error", wrap("clean up", err))
+		}
+	}) {
+		return
 	}
 	t.swept = time.Now()
-	return wrapIf("clean up", t.sweep(ctx))
 }
 
 // sweep deletes what counts no more: generations that were dropped, rows of
 // dead attempts and of outdated versions, old states. All of it is invisible
 // already, so a kill anywhere in here leaves work for the next sweep only.
-func (t *Tier) sweep(ctx context.Context) error {
-	s := t.store
+func (s *store) sweep(ctx context.Context, generation uint64) error {
+	if err := s.mutates(ctx); err != nil {
+		return err
+	}
 	if err := s.dropGenerations(ctx); err != nil {
 		return err
 	}
 	if err := s.dropStates(ctx); err != nil {
 		return err
 	}
-	p, err := s.placeNow(ctx, t.generation)
+	p, err := s.placeNow(ctx, generation)
 	if err != nil || p == nil {
 		return err
 	}
 	if err := s.deleteDead(ctx, p); err != nil {
 		return err
 	}
-	return t.deleteOutdated(ctx, p)
+	return s.deleteOutdated(ctx, p)
+}
+
+// mutates is an error while the server has mutations of our tables to do: one
+// more would only wait behind them, and too many hold inserts up.
+func (s *store) mutates(ctx context.Context) error {
+	var left uint64
+	err := s.conn.QueryRow(ctx, "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done"+
+		" AND table IN ('"+strings.Join(tableNames, "', '")+"')").Scan(&left)
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%d mutations are unfinished: see system.mutations", left)
+	}
+	return err
 }
 
 // dropGenerations drops what belongs to no place. A generation is in the state
@@ -121,27 +188,53 @@ func (s *store) deleteDead(ctx context.Context, p *place) error {
 	if len(p.Dead) == 0 {
 		return nil
 	}
+	condition := fmt.Sprintf("generation = %d AND attempt IN (%s)", p.Generation, numbers(p.Dead))
 	for _, table := range tableNames[1:] {
-		where := fmt.Sprintf("generation = %d AND attempt IN (%s)", p.Generation, numbers(p.Dead))
-		if err := s.deleteRows(ctx, table, where); err != nil {
+		if err := s.deleteRows(ctx, table, func(string) string { return condition }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *store) deleteRows(ctx context.Context, table, where string) error {
-	var found uint64
-	if err := s.conn.QueryRow(ctx, "SELECT count() FROM "+table+" WHERE "+where).Scan(&found); err != nil || found == 0 {
+// deleteRows deletes what a condition names, a partition at a time: a mutation
+// looks at no part of another. within, if not empty, may narrow what the
+// condition itself looks up to the partition.
+func (s *store) deleteRows(ctx context.Context, table string, condition func(within string) string) error {
+	partitions, err := s.partitionsWith(ctx, table, condition(""))
+	if err != nil {
 		return err
 	}
-	return s.conn.Exec(ctx, "DELETE FROM "+table+" WHERE "+where)
+	for _, id := range partitions {
+		where := condition(" AND _partition_id = " + quoteText(id))
+		if err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DELETE IN PARTITION ID %s WHERE %s", table, quoteText(id), where)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *store) partitionsWith(ctx context.Context, table, where string) ([]string, error) {
+	rows, err := s.conn.Query(ctx, "SELECT DISTINCT _partition_id AS id FROM "+table+" WHERE "+where+" ORDER BY id")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var partitions []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		partitions = append(partitions, id)
+	}
+	return partitions, rows.Err()
 }
 
 // deleteOutdated leaves one row a key where there were several, and takes the
-// names off the lists: readers have the plain scan again.
-func (t *Tier) deleteOutdated(ctx context.Context, p *place) error {
-	s := t.store
+// names off the lists: readers have the plain scan again. What counts later than
+// the state that it begins with is not touched, so a projector may go on.
+func (s *store) deleteOutdated(ctx context.Context, p *place) error {
 	stocks, accounts := first(p.Stocks), first(p.Accounts)
 	if len(stocks)+len(accounts) == 0 {
 		return nil
@@ -164,16 +257,22 @@ func (t *Tier) deleteOutdated(ctx context.Context, p *place) error {
 		table, key, name string
 		names            []string
 	}{
-		{"tapedeck_daily_kline", "stock_code, date", "stock_code", stocks},
-		{"tapedeck_trade", "sequence", "account_id", accounts},
+		{klineTable, "stock_code, date", "stock_code", stocks},
+		{tradeTable, "sequence", "account_id", accounts},
 	} {
 		if len(c.names) == 0 {
 			continue
 		}
 		where := fmt.Sprintf("%s AND %s IN (%s)", p.visible(), c.name, texts(c.names))
+		outdated := func(within string) string {
+			if c.table == tradeTable {
+				within = "" // a repair may have moved the trade to another month
+			}
+			return fmt.Sprintf("%s AND (%s, attempt) NOT IN (SELECT %s, max(attempt) FROM %s WHERE %s%s GROUP BY %s)", where, c.key, c.key, c.table, where, within, c.key)
+		}
+		removed := func(string) string { return where + " AND removed = 1" }
 		// Marks of removal go last: until then they hide what is deleted here.
-		outdated := fmt.Sprintf("%s AND (%s, attempt) NOT IN (SELECT %s, max(attempt) FROM %s WHERE %s GROUP BY %s)", where, c.key, c.key, c.table, where, c.key)
-		for _, condition := range []string{outdated, where + " AND removed = 1"} {
+		for _, condition := range []func(string) string{outdated, removed} {
 			if err := s.deleteRows(ctx, c.table, condition); err != nil {
 				return err
 			}
