@@ -260,10 +260,16 @@ func TestSweepHoldsNobodyUp(t *testing.T) {
 			return tier.store.conn.QueryRow(t.Context(), "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done").Scan(&waiting) == nil && waiting == 1
 		}, 20*time.Second, 10*time.Millisecond)
 	}
+	sweeping := func() bool {
+		tier.store.sweeper.mu.Lock()
+		defer tier.store.sweeper.mu.Unlock()
+		return tier.store.sweeper.stop != nil
+	}
 	next()
 	stuck()
 	swept := reached
 	for range 3 {
+		require.True(t, sweeping(), "a batch waited for the sweep")
 		tier.swept = time.Time{} // time for the next: it must not begin
 		next()
 	}
@@ -279,6 +285,7 @@ func TestSweepHoldsNobodyUp(t *testing.T) {
 	require.EqualValues(t, 7, kept, "a row a day of the first %d events", swept)
 
 	stuck()
+	require.True(t, sweeping())
 	require.NoError(t, tier.Close())
-	require.Nil(t, tier.store.sweeper.stop, "it has ended")
+	require.False(t, sweeping(), "Close waits for its end")
 }
