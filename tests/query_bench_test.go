@@ -1,0 +1,202 @@
+package tests
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+)
+
+// What the read API is measured on: five years of bars of 5,000 stocks, ten
+// years of trades and 100 positions of each of three accounts.
+const (
+	readStocks, readBars      = 5000, 1250
+	readAccounts, readTrades  = 3, 300_000
+	readPositions, readYears  = 100, 10
+	readCalls, readBudget     = 2000, 2 * time.Minute
+	readFirstYear             = 2016
+	readTradesAYear           = readTrades / readAccounts / readYears
+	readLine                  = `{"specversion":"1.0","id":"%s","source":"bench","type":"%s","time":"2026-10-30T10:00:00+08:00","data":%s}` + "\n"
+	readStockBase, readPeriod = 600000, 20
+)
+
+func readStock(i int) string   { return fmt.Sprintf("%06d.SH", readStockBase+i) }
+func readAccount(i int) string { return fmt.Sprintf("5500972%d", i) }
+func readDays(n int) []time.Time { // the n last weekdays, the newest last
+	zone := time.FixedZone("", 8*3600)
+	var days []time.Time
+	for day := time.Now().In(zone); len(days) < n; day = day.AddDate(0, 0, -1) {
+		if day.Weekday() != time.Saturday && day.Weekday() != time.Sunday {
+			days = append(days, day)
+		}
+	}
+	slices.Reverse(days)
+	return days
+}
+
+// readCall is one kind of read with what it must not exceed.
+type readCall struct {
+	name     string
+	promised time.Duration
+	path     func(random *rand.Rand, stocks int) string
+}
+
+var readCallsMade = []readCall{
+	{"one position", time.Millisecond, func(r *rand.Rand, _ int) string {
+		return fmt.Sprintf("/v1/accounts/%s/positions/%s", readAccount(r.IntN(readAccounts)), readStock(r.IntN(readPositions)))
+	}},
+	{"60 days of klines", 20 * time.Millisecond, func(r *rand.Rand, stocks int) string {
+		return fmt.Sprintf("/v1/klines/%s?last=60", readStock(r.IntN(stocks)))
+	}},
+	{fmt.Sprintf("a year of an account's trades, %d at scale 1", readTradesAYear), 100 * time.Millisecond, func(r *rand.Rand, _ int) string {
+		year := readFirstYear + r.IntN(readYears)
+		return fmt.Sprintf("/v1/trades?account=%s&from=%d-01-01&to=%d-12-31&limit=100000", readAccount(r.IntN(readAccounts)), year, year)
+	}},
+	{"statistics over all accounts", 500 * time.Millisecond, func(*rand.Rand, int) string { return "/v1/statistics" }},
+}
+
+// BenchmarkReads measures reads over HTTP on full databases, and the same calls
+// answered from files. TAPEDECK_BENCH_SCALE=0.05 is for a quick look.
+func BenchmarkReads(b *testing.B) {
+	scale := 1.0
+	if text := os.Getenv("TAPEDECK_BENCH_SCALE"); text != "" {
+		var err error
+		scale, err = strconv.ParseFloat(text, 64)
+		require.NoError(b, err)
+	}
+	scaled := func(n int) int { return max(1, int(float64(n)*scale)) }
+	d := newDeck(b)
+	d.ingest.stop(b)
+	d.ingest = startIngest(b, b.TempDir(), "--session-policy", "off")
+	projectors := d.project(b)
+	began := time.Now()
+	fillReads(b, d.ingest, scaled(readStocks), scaled(readTrades))
+	last := d.ingest.log(b).Last
+	for _, p := range projectors {
+		require.Eventually(b, func() bool {
+			at, ok := p.scrape("checkpoint_sequence")
+			return ok && uint64(at) >= last
+		}, 15*time.Minute, 100*time.Millisecond, "%s never reached %d", p.name, last)
+	}
+	b.Logf("%d klines, %d trades, %d positions loaded in %s", scaled(readStocks)*readBars, scaled(readTrades), readAccounts*readPositions, time.Since(began).Round(time.Second))
+	c := d.console(b)
+
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "\n\tpromised p99\tp50\tp99\tfiles p50\tfiles p99\tcalls")
+	for range b.N {
+		for _, call := range readCallsMade {
+			c.setPrimary(b, `{"positions": "auto", "records": "auto", "trades": "auto", "klines": "auto"}`)
+			fast := c.measure(b, call, scaled(readStocks), scaled(readCalls))
+			c.setPrimary(b, `{"positions": "file", "records": "file", "trades": "file", "klines": "file"}`)
+			slow := c.measure(b, call, scaled(readStocks), scaled(readCalls))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d, %d\n", call.name, call.promised, at(fast, .5), at(fast, .99), at(slow, .5), at(slow, .99), len(fast), len(slow))
+			b.ReportMetric(float64(at(fast, .99).Microseconds()), strings.ReplaceAll(strings.Split(call.name, ",")[0], " ", "-")+"-p99-us")
+		}
+	}
+	require.NoError(b, w.Flush())
+}
+
+// measure times calls one after the other; within the budget, so that slow ones
+// do not take the evening. They are sorted by time.
+func (c *console) measure(b *testing.B, call readCall, stocks, calls int) []time.Duration {
+	random := rand.New(rand.NewPCG(1, 2))
+	var took []time.Duration
+	tiers := make(map[string]int)
+	for began := time.Now(); len(took) < calls && time.Since(began) < readBudget; {
+		r, err := c.read(call.path(random, stocks))
+		require.NoError(b, err)
+		took = append(took, r.took)
+		tiers[r.Tier]++
+	}
+	b.Logf("%s: answered by %v", call.name, tiers)
+	slices.Sort(took)
+	return took
+}
+
+func at(sorted []time.Duration, q float64) time.Duration {
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(10 * time.Microsecond)
+}
+
+// fillReads puts all of it on the log.
+func fillReads(b *testing.B, in *ingest, stocks, trades int) {
+	b.Helper()
+	send := func(lines string) error {
+		status, answer, err := in.send("application/x-ndjson", []byte(lines))
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("status %d: %.500s", status, answer)
+		}
+		return err
+	}
+	var masters strings.Builder
+	for a := range readAccounts {
+		fmt.Fprintf(&masters, readLine, fmt.Sprint("a", a), "account.created.v1", fmt.Sprintf(`{"account_id":%q,"account_name":"n","broker":"QMT","initial_capital":"1000000.00"}`, readAccount(a)))
+		for s := range readPositions {
+			where := fmt.Sprintf(`"account_id":%q,"stock_code":%q`, readAccount(a), readStock(s))
+			fmt.Fprintf(&masters, readLine, fmt.Sprint("p", a, "-", s), "position.held_days_set.v1", fmt.Sprintf(`{%s,"held_days":%d}`, where, s%readPeriod))
+			fmt.Fprintf(&masters, readLine, fmt.Sprint("m", a, "-", s), "position.price_marked.v1", fmt.Sprintf(`{%s,"max_price":"12.%03d","min_price":"9.%03d"}`, where, s, s))
+		}
+	}
+	require.NoError(b, send(masters.String()))
+
+	days := readDays(readBars)
+	parallel(b, stocks, 4, func(from, to int) error {
+		random := rand.New(rand.NewPCG(uint64(from), 3))
+		var lines strings.Builder
+		for s := from; s < to; s++ {
+			var bars []string
+			price := 5000 + random.Int64N(50_000)
+			for _, day := range days {
+				price = max(1000, price+random.Int64N(201)-100)
+				volume := 100 * (1000 + random.Int64N(100_000))
+				bars = append(bars, fmt.Sprintf(`{"date":"%s","open":"%s","high":"%s","low":"%s","close":"%s","volume":%d,"amount":"%s"}`,
+					day.Format(time.DateOnly), mills(price/10*10), mills((price+random.Int64N(300))/10*10+10), mills((price-random.Int64N(300))/10*10-10), mills(price/10*10), volume, cents(price*volume/10)))
+			}
+			fmt.Fprintf(&lines, readLine, fmt.Sprint("k", s), "kline.recorded.v1", fmt.Sprintf(`{"stock_code":%q,"bars":[%s]}`, readStock(s), strings.Join(bars, ",")))
+		}
+		return send(lines.String())
+	})
+	parallel(b, trades, 1000, func(from, to int) error {
+		random := rand.New(rand.NewPCG(uint64(from), 4))
+		var lines strings.Builder
+		for i := from; i < to; i++ {
+			order := []string{"buy_trade", "sell_trade"}[i/readAccounts%2]
+			day := time.Date(readFirstYear, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, i*readYears*365/trades)
+			fmt.Fprintf(&lines, readLine, fmt.Sprint("t", i), "trade.recorded.v1", fmt.Sprintf(
+				`{"account_id":%q,"stock_code":%q,"stock_name":"浦发银行","order_type":%q,"price":"%s","volume":%d,"strategy_name":"问财选股","remark":"止盈卖出","traded_at":"%sT%02d:%02d:%02d+08:00","order_id":"%d"}`,
+				readAccount(i%readAccounts), readStock(random.IntN(200)), order, mills(5000+random.Int64N(20_000)), 100*(1+random.IntN(50)),
+				day.Format(time.DateOnly), 10+random.IntN(4), random.IntN(60), random.IntN(60), i))
+		}
+		return send(lines.String())
+	})
+}
+
+// parallel cuts the numbers below n into pieces for four clients.
+func parallel(b *testing.B, n, piece int, f func(from, to int) error) {
+	b.Helper()
+	var next atomic.Int64
+	var clients errgroup.Group
+	for range 4 {
+		clients.Go(func() error {
+			for {
+				from := int(next.Add(int64(piece))) - piece
+				if from >= n {
+					return nil
+				}
+				if err := f(from, min(from+piece, n)); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	require.NoError(b, clients.Wait())
+}
