@@ -99,13 +99,13 @@ func attemptOf(t *testing.T, tier *Tier, b projector.Batch) attempt {
 // a rebuild took the live place.
 func TestZombies(t *testing.T) {
 	tier := open(t, testserver.ClickHouse(t))
-	zombie := &Tier{store: tier.store, swept: time.Now()}
+	zombie := &Tier{store: tier.store}
 	require.NoError(t, tier.Apply(t.Context(), batch(0, 20)))
 
 	late := batch(20, 33)
 	dead := attemptOf(t, zombie, late)
 	requireContents(t, tier, 20)
-	fresh := &Tier{store: tier.store, swept: time.Now()}
+	fresh := &Tier{store: tier.store}
 	require.NoError(t, fresh.Apply(t.Context(), batch(20, 27)))
 	requireContents(t, tier, 27)
 	require.NoError(t, tier.store.insertRows(t.Context(), dead, gather(late.Events)))
@@ -253,7 +253,7 @@ func TestSweepHoldsNobodyUp(t *testing.T) {
 		t.Helper()
 		// No mutation is executed from here on, so that the sweep waits for its first.
 		require.NoError(t, tier.store.conn.Exec(t.Context(), "SYSTEM STOP MERGES tapedeck_daily_kline"))
-		tier.swept = time.Time{}
+		tier.swept = time.Now().Add(-sweepEvery)
 		next()
 		require.Eventually(t, func() bool {
 			var waiting uint64
@@ -270,7 +270,7 @@ func TestSweepHoldsNobodyUp(t *testing.T) {
 	swept := reached
 	for range 3 {
 		require.True(t, sweeping(), "a batch waited for the sweep")
-		tier.swept = time.Time{} // time for the next: it must not begin
+		tier.swept = time.Now().Add(-sweepEvery) // time for the next: it must not begin
 		next()
 	}
 	require.NoError(t, tier.store.conn.Exec(t.Context(), "SYSTEM START MERGES tapedeck_daily_kline"))

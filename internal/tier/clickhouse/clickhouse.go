@@ -120,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	if err := s.connect(ctx); err != nil {
 		return nil, wrap("open", err)
 	}
-	return &Tier{store: s, swept: time.Now()}, nil
+	return &Tier{store: s}, nil
 }
 
 // What the DSN's parser reports quotes parts of it, even of a password that was

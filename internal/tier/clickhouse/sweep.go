@@ -64,6 +64,9 @@ func (s *sweeper) close() {
 // sweepNowAndThen starts a sweep when it is time; nobody waits for it. One that
 // fails is told, and no reason to stop: the next one begins where it ended.
 func (t *Tier) sweepNowAndThen(ctx context.Context) {
+	if t.swept.IsZero() {
+		t.swept = time.Now() // a while after the first batch, also of a shadow
+	}
 	if time.Since(t.swept) < sweepEvery {
 		return
 	}
