@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func scrape(t testing.TB, p *process) string {
 func TestParkedEvents(t *testing.T) {
 	in := startIngest(t, t.TempDir())
 	redis := testserver.Redis(t)
-	env := []string{"TAPEDECK_NATS_URL=" + in.nats, "TAPEDECK_INGEST_URL=" + in.url, "TAPEDECK_REDIS_URL=" + redis.URL()}
+	env := []string{"TAPEDECK_NATS_URL=" + in.nats, "TAPEDECK_INGEST_URL=" + in.url, "TAPEDECK_REDIS_URL=" + redis.URL(), "TAPEDECK_FILE_DIR=" + filepath.Join(t.TempDir(), "files")}
 	flow := &positionFlow{random: rand.New(rand.NewPCG(1, 1)), day: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 	publish := func(body []byte) {
 		status, answer := in.post(t, "application/x-ndjson", body)
@@ -57,6 +58,7 @@ func TestParkedEvents(t *testing.T) {
 	}
 	publish(flow.create())
 	publish(flow.next(300))
+	files := start(t, "projector-file", env, "--metrics", "127.0.0.1:0")
 	p := start(t, "projector-redis", env, "--metrics", "127.0.0.1:0")
 	projected(t, env, "redis", in.log(t).Last)
 	require.Zero(t, p.stop(t))
@@ -103,12 +105,18 @@ func TestParkedEvents(t *testing.T) {
 	publish(flow.next(100))
 	projected(t, env, "redis", in.log(t).Last)
 	mustRun(t, env, "replay", "verify", "--tier", "redis")
+	require.NotContains(t, mustRun(t, env, "replay", "parked", "list", "--tier", "redis"), "nothing is parked")
 	mustRun(t, env, "replay", "rebuild", "--tier", "redis")
-	mustRun(t, env, "replay", "verify", "--tier", "redis")
+	require.Contains(t, mustRun(t, env, "replay", "parked", "list", "--tier", "redis"), "discarded", "a rebuild does not bring it back")
+	mustRun(t, env, "replay", "rebuild", "--tier", "redis", "--swap-back")
+	projected(t, env, "redis", in.log(t).Last)
+	projected(t, env, "file", in.log(t).Last)
+	mustRun(t, env, "replay", "verify")
 
 	exported := mustRun(t, env, "replay", "export", "--out", "-", "--type", "tier.parked.v1")
 	for _, action := range []string{"parked", "retried", "discarded"} {
 		require.Contains(t, exported, fmt.Sprintf(`"action":%q`, action), "each act is on the log")
 	}
 	require.Zero(t, p.stop(t))
+	require.Zero(t, files.stop(t), "records of parking are nothing to a tier")
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,7 +20,8 @@ func main() {
 	command := settings.Parse(&cli, "replay", replay.Description, os.Args[1:])
 	env := &replay.Env{Context: ctx, CLI: &cli, Out: os.Stdout, Err: os.Stderr}
 	err := command.Run(env)
-	if err != nil && !errors.Is(err, replay.ErrDifferences) {
+	// What was found is printed already; why a command ended otherwise is not.
+	if err != nil && err != replay.ErrDifferences { //nolint:errorlint // wrapped, it says more
 		fmt.Fprintln(os.Stderr, "replay:", err)
 	}
 	os.Exit(replay.ExitCode(err))

@@ -30,7 +30,16 @@ var oneShot = map[string]bool{"replay": true}
 var help map[string]string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
+	os.Exit(func() (code int) {
+		// make has built the commands already.
+		if dir := os.Getenv("TAPEDECK_BIN"); dir != "" {
+			var err error
+			if help, err = askHelp(dir); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "tapedeck-bin-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -20,6 +20,8 @@ type Hold struct {
 	// Expires ends a hold by itself, so that a command that was killed leaves
 	// none for ever; zero is never.
 	Expires time.Time `json:"expires,omitzero"`
+	// Owner tells one command's barrier from another's.
+	Owner string `json:"owner,omitzero"`
 	// Parking says which events the tier leaves out, as Parking.Text; "" is none.
 	Parking string `json:"parking,omitzero"`
 }
@@ -30,6 +32,18 @@ func (h Hold) IsZero() bool { return h == Hold{} }
 // Stops reports whether the hold forbids to bring a tier to a sequence.
 func (h Hold) Stops(sequence uint64, now time.Time) bool {
 	return !h.IsZero() && sequence > h.Until && (h.Expires.IsZero() || now.Before(h.Expires))
+}
+
+// Admits is nil when a batch may be applied to a live tier under the hold. It
+// wraps ErrHeld, or ErrConflict when the batch was cut for another parking.
+func (h Hold) Admits(b Batch, now time.Time) error {
+	if h.Stops(b.To.Sequence, now) {
+		return h.Err()
+	}
+	if h.Parking != b.Parking {
+		return fmt.Errorf("what the tier leaves out has changed: %w", ErrConflict)
+	}
+	return nil
 }
 
 // Err is the error of an Apply that the hold forbids; it wraps ErrHeld.

@@ -14,8 +14,8 @@ import (
 var errParked = fmt.Errorf("an event was parked: %w", ErrConflict)
 
 // park finds the first event that the tier refuses, has it recorded on the log,
-// and makes its subject wait. A kill between the two leaves a record of what the
-// next attempt does; a kill after them, a parked event that the tier has not
+// and makes its subject wait. A kill between the two leaves a record, and the next
+// attempt makes another; a kill after them, a parked event that the tier has not
 // passed yet.
 func (r *Runner) park(ctx context.Context, log *eventlog.Log, player Player, tier Live) error {
 	culprit, reason, err := findRefused(ctx, log, player, tier)
@@ -23,7 +23,9 @@ func (r *Runner) park(ctx context.Context, log *eventlog.Log, player Player, tie
 		return err
 	}
 	record := &events.Event{
-		ID:     fmt.Sprintf("parked-%s-%d", tier.Name(), culprit.Sequence),
+		// The time makes it a record of this attempt: an event may be parked again
+		// after a rollback, and for another reason.
+		ID:     fmt.Sprintf("parked-%s-%d-%d", tier.Name(), culprit.Sequence, time.Now().UnixMilli()),
 		Source: "projector/" + tier.Name(),
 		Time:   time.Now(),
 		Data: &events.TierParked{
@@ -38,19 +40,20 @@ func (r *Runner) park(ctx context.Context, log *eventlog.Log, player Player, tie
 	if err != nil {
 		return fmt.Errorf("record that event %d is parked: %w", culprit.Sequence, err)
 	}
-	_, hold, err := position(ctx, tier)
+	was, err := tier.Hold(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: read hold: %w", tier.Name(), err)
 	}
-	parking, err := hold.ReadParking()
+	parking, err := was.ReadParking()
 	if err != nil {
 		return err
 	}
 	parking.Parked = append(parking.Parked, ParkedSubject{culprit.Data.Subject(), culprit.Sequence, short(reason)})
-	if hold, err = hold.WithParking(parking); err != nil {
+	hold, err := was.WithParking(parking)
+	if err != nil {
 		return err
 	}
-	if err := tier.SetHold(ctx, hold); err != nil {
+	if err := tier.SetHold(ctx, was, hold); err != nil {
 		return fmt.Errorf("%s: park event %d: %w", tier.Name(), culprit.Sequence, err)
 	}
 	r.Logger.Error("event parked: a human must act", "tier", tier.Name(), "sequence", culprit.Sequence,
@@ -106,7 +109,7 @@ func eventAt(ctx context.Context, log *eventlog.Log, player Player, at eventlog.
 		return nil, fmt.Errorf("read event %d: %w", at.Sequence+1, err)
 	}
 	player.Only, player.Bound = nil, Bound{UntilSequence: at.Sequence + 1}
-	chunk, _, err := player.decode(frame, at.Sequence)
+	chunk, _, err := player.admit(decode(frame, at.Sequence), at.Sequence)
 	if err != nil {
 		return nil, err
 	}

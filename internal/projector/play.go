@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,8 @@ type Player struct {
 	Bound Bound
 	// Only keeps the events for which it is true; nil keeps all.
 	Only func(*events.Event) bool
+	// Parking is the Batch's.
+	Parking string
 	// BatchRows is how many rows a batch aims at while there is a backlog: an
 	// event counts as one, a kline event as many as it has bars. It may be
 	// exceeded by one frame. Default 5,000.
@@ -64,7 +67,7 @@ type chunk struct {
 // Play applies what frames yields after the checkpoint from, batch by batch,
 // until frames or the bound ends; it returns the checkpoint reached, also
 // beside an error. Reading and decoding run ahead of applying by a bounded
-// number of frames.
+// number of frames, of which some are decoded at the same time.
 func (p Player) Play(ctx context.Context, frames Frames, tier Tier, from eventlog.Checkpoint) (eventlog.Checkpoint, error) {
 	at := from
 	group, ctx := errgroup.WithContext(ctx)
@@ -94,54 +97,108 @@ func (p Player) Play(ctx context.Context, frames Frames, tier Tier, from eventlo
 	return at, err
 }
 
-// read decodes frames into chunks until the frames or the bound end.
+// decoders is how many frames are decoded at a time.
+var decoders = min(runtime.GOMAXPROCS(0), 4)
+
+// read turns frames into chunks until the frames or the bound end. Frames are
+// decoded side by side; all else happens in their order.
 func (p Player) read(ctx context.Context, frames Frames, from eventlog.Checkpoint, out chan<- chunk) error {
-	for done := p.Bound.reached(from.Sequence); !done; {
-		frame, err := frames.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
+	if p.Bound.reached(from.Sequence) {
+		return nil
+	}
+	ctx, end := context.WithCancel(ctx)
+	ahead := make(chan (<-chan decoded), decoders-1)
+	go decodeAhead(ctx, frames, from.Sequence, ahead)
+	defer func() {
+		end()
+		for range ahead { //nolint:revive // until nobody reads frames any more
 		}
+	}()
+	for next := range ahead {
+		d := <-next
+		c, done, err := p.admit(d, from.Sequence)
 		if err != nil {
 			return err
 		}
-		var c chunk
-		if c, done, err = p.decode(frame, from.Sequence); err != nil {
-			return err
+		// A bound that stops before a frame's first event does not reach its chain.
+		if c.to.Sequence > from.Sequence && c.to.Sequence >= d.frame.First {
+			if p.Observe != nil {
+				p.Observe.Waiting(c.to.Sequence, c.logged)
+			}
+			select {
+			case out <- c:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-		if c.to.Sequence <= from.Sequence {
-			continue
-		}
-		if p.Observe != nil {
-			p.Observe.Waiting(c.to.Sequence, c.logged)
-		}
-		select {
-		case out <- c:
-		case <-ctx.Done():
-			return ctx.Err()
+		if done {
+			return nil
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
-// decode turns a frame into the chunk of its events after the given sequence
-// that the bound admits, and tells whether the bound is reached.
-func (p Player) decode(frame eventlog.Frame, after uint64) (chunk, bool, error) {
-	c := chunk{events: make([]*events.Event, 0, frame.Count), logged: frame.Logged}
-	c.to = eventlog.Checkpoint{Sequence: frame.First - 1, Chain: frame.Chain}
+// decoded is a frame with its events after a sequence: all of them, or those
+// before the error.
+type decoded struct {
+	frame  eventlog.Frame
+	events []*events.Event
+	err    error
+}
+
+// decodeAhead reads frames until they end or ctx does, and closes out.
+func decodeAhead(ctx context.Context, frames Frames, after uint64, out chan<- (<-chan decoded)) {
+	defer close(out)
+	for {
+		frame, err := frames.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		result := make(chan decoded, 1)
+		if err != nil {
+			result <- decoded{err: err}
+		} else {
+			go func() { result <- decode(frame, after) }()
+		}
+		select {
+		case out <- result:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// decode decodes the events of a frame after the given sequence.
+func decode(frame eventlog.Frame, after uint64) decoded {
+	d := decoded{frame: frame, events: make([]*events.Event, 0, frame.Count)}
 	payload := frame.Payload
 	for sequence := frame.First; len(payload) > 0; sequence++ {
 		var line []byte
 		line, payload, _ = bytes.Cut(payload, []byte{'\n'})
 		if sequence <= after {
-			c.to.Sequence = sequence
 			continue
 		}
 		event, err := events.DecodeStored(line)
 		if err != nil {
-			return c, false, &eventlog.CorruptError{Sequence: sequence, Reason: err.Error(),
+			d.err = &eventlog.CorruptError{Sequence: sequence, Reason: err.Error(),
 				Hint: "the event cannot be read by this version: upgrade, or restore the log from a backup"}
+			return d
 		}
 		event.Sequence, event.Logged = sequence, frame.Logged
+		d.events = append(d.events, event)
+	}
+	return d
+}
+
+// admit makes the chunk of the events that the bound admits, and tells whether
+// the bound is reached.
+func (p Player) admit(d decoded, after uint64) (chunk, bool, error) {
+	c := chunk{events: d.events[:0], logged: d.frame.Logged}
+	c.to = eventlog.Checkpoint{Sequence: max(d.frame.First-1, after), Chain: d.frame.Chain}
+	for _, event := range d.events {
 		switch p.Bound.admits(event) {
 		case stop:
 			return c, true, nil
@@ -152,9 +209,9 @@ func (p Player) decode(frame eventlog.Frame, after uint64) (chunk, bool, error) 
 			}
 		case skip:
 		}
-		c.to.Sequence = sequence
+		c.to.Sequence = event.Sequence
 	}
-	return c, p.Bound.reached(c.to.Sequence), nil
+	return c, d.err == nil && p.Bound.reached(c.to.Sequence), d.err
 }
 
 func rowsOf(e *events.Event) int {
@@ -171,7 +228,7 @@ func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Che
 	if want <= 0 {
 		want = 5000
 	}
-	batch := Batch{From: at, To: at}
+	batch := Batch{From: at, To: at, Parking: p.Parking}
 	first, ok, err := p.first(ctx, chunks, at)
 	if err != nil || !ok {
 		return batch, false, err

@@ -39,6 +39,8 @@ const (
 	// idleCheck is how often an idle projector looks whether its tier still
 	// holds the checkpoint: a tier that lost its data is rebuilt unasked.
 	idleCheck = time.Second
+	// holdCheck is how often a held tier is looked at.
+	holdCheck = 100 * time.Millisecond
 )
 
 var errTierMoved = fmt.Errorf("tier's checkpoint or hold changed while idle: %w", ErrConflict)
@@ -130,8 +132,7 @@ func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed boo
 		return false, err
 	}
 	if hold.Stops(from.Sequence+1, time.Now()) {
-		r.State.waitingAt(from)
-		return false, fmt.Errorf("%s: %w", tier.Name(), hold.Err())
+		return false, r.stand(ctx, tier, from, hold)
 	}
 	parking, err := hold.ReadParking()
 	if err != nil {
@@ -143,6 +144,7 @@ func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed boo
 	player := Player{
 		// Up to a hold that lies ahead exactly; the next session waits there.
 		Bound:     Bound{UntilSequence: hold.Until},
+		Parking:   hold.Parking,
 		Only:      func(e *events.Event) bool { return !parking.Excludes(e) },
 		Pace:      r.Pace,
 		BatchRows: r.BatchRows,
@@ -164,6 +166,30 @@ func (r *Runner) session(ctx context.Context, log *eventlog.Log) (progressed boo
 		err = fmt.Errorf("%s: %w", tier.Name(), hold.Err())
 	}
 	return at != from, err
+}
+
+// stand waits while a hold keeps the tier where it is.
+func (r *Runner) stand(ctx context.Context, tier Live, at eventlog.Checkpoint, hold Hold) error {
+	held := fmt.Errorf("%s: %w", tier.Name(), hold.Err())
+	r.State.waitingAt(at)
+	r.State.waiting(held)
+	r.log(ctx, held, 0)
+	ticker := time.NewTicker(holdCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, is, err := position(ctx, tier)
+		if err != nil {
+			return err
+		}
+		if now != at || is != hold {
+			return errTierMoved
+		}
+	}
 }
 
 // play plays what the log holds after a checkpoint.

@@ -36,6 +36,9 @@ type Batch struct {
 	// Events are those of (From.Sequence, To.Sequence] that pass the reader's
 	// filter, in log order. It may be empty: then only the checkpoint moves.
 	Events []*events.Event
+	// Parking is what the reader believes that the tier leaves out, as
+	// Hold.Parking: the tier refuses a batch that believes otherwise.
+	Parking string
 }
 
 // Tier is one materialized view of the log. Methods may be called from one
@@ -88,11 +91,11 @@ type Live interface {
 	Shadow(ctx context.Context, plan string) (Shadow, error)
 	// Hold is the hold that lies on the tier; the zero Hold when none does.
 	Hold(ctx context.Context) (Hold, error)
-	// SetHold puts a hold on the tier in place of the one that is there; the
-	// zero Hold releases it. It wraps ErrConflict when the tier is past
-	// hold.Until already. From its return on, no Apply passes the hold, not
-	// even one that began before.
-	SetHold(ctx context.Context, hold Hold) error
+	// SetHold puts a hold on the tier in place of the one that Hold told; the
+	// zero Hold releases it. It wraps ErrConflict when another lies there by
+	// now, and when the tier is past hold.Until already. From its return on, no
+	// Apply passes the hold, not even one that began before.
+	SetHold(ctx context.Context, was, hold Hold) error
 	// Previous is what the last Promote replaced. It can be dumped, promoted
 	// (live and previous change places), or discarded; it wraps ErrNoPrevious
 	// when there is none.

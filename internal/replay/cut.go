@@ -24,9 +24,6 @@ type cutAnswer struct {
 	Tiers    []verifyAnswer `json:"tiers"`
 }
 
-// errQuiet tells that the log does not come to a cut that was set ahead of it.
-var errQuiet = errors.New("the log rests before the cut")
-
 // Run implements the command: every tier is stopped at the same sequence for as
 // long as it takes to write its rows down, then compared with the fold there.
 // Events flow on meanwhile; the projectors catch up after.
@@ -67,34 +64,45 @@ func (c cutCommand) Run(e *Env) error {
 	return nil
 }
 
-const (
-	// cutMargin is how far ahead of a log that flows the cut is set when a tier
-	// was past the log's end by the time its barrier stood; it doubles.
-	cutMargin = 64
-	// quietAfter is how long the log may take to come there.
-	quietAfter = time.Second
-)
+// cutMargin is how far ahead of a log that flows the cut is set when a tier was
+// past the log's end by the time its barrier stood; it doubles.
+const cutMargin = 16
 
-// stop dumps all tiers at one sequence.
+// stop brings all tiers to one sequence, dumps them there, and lets them go.
 func (c cutCommand) stop(e *Env, log *eventlog.Log, names []string) (map[string]*proof.Dump, error) {
-	margin := uint64(0)
-	for {
+	if err := c.reachable(e, log, names); err != nil {
+		return nil, err
+	}
+	for margin := uint64(0); ; margin = max(cutMargin, 2*margin) {
 		info, err := log.Info(e.Context)
 		if err != nil {
 			return nil, fmt.Errorf("ask the log for its end: %w", err)
 		}
-		dumps := map[string]*proof.Dump{}
-		err = c.stopAt(e, log, names, info.Last+margin, dumps)
-		switch {
-		case errors.Is(err, projector.ErrConflict):
-			margin = max(cutMargin, 2*margin)
-		case errors.Is(err, errQuiet):
-			margin = 0
-		default:
+		dumps, err := c.stopAt(e, log, names, info.Last+margin)
+		if !errors.Is(err, projector.ErrConflict) {
 			return dumps, err
 		}
-		closeAll(dumps)
 	}
+}
+
+// reachable refuses a cut that some tier would only be waited for.
+func (c cutCommand) reachable(e *Env, log *eventlog.Log, names []string) error {
+	info, err := log.Info(e.Context)
+	if err != nil {
+		return fmt.Errorf("ask the log for its end: %w", err)
+	}
+	for _, name := range names {
+		tier, err := e.openTier(name)
+		if err != nil {
+			return fmt.Errorf("open tier %s: %w", name, err)
+		}
+		err = c.await(e, tier, info.Last)
+		tier.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func closeAll(dumps map[string]*proof.Dump) {
@@ -103,65 +111,110 @@ func closeAll(dumps map[string]*proof.Dump) {
 	}
 }
 
-// stopAt sets one barrier within the other; when all of them stand, every tier
-// is dumped behind its own.
-func (c cutCommand) stopAt(e *Env, log *eventlog.Log, names []string, until uint64, dumps map[string]*proof.Dump) error {
-	if len(names) == 0 {
-		return awaitLog(e, log, until)
+func (c cutCommand) stopAt(e *Env, log *eventlog.Log, names []string, until uint64) (dumps map[string]*proof.Dump, err error) {
+	var barriers []*barrier
+	defer func() {
+		for _, b := range barriers {
+			err = errors.Join(err, b.release())
+		}
+		if err != nil {
+			closeAll(dumps)
+			dumps = nil
+		}
+	}()
+	for _, name := range names {
+		b, err := e.stop(name, until, "cut")
+		if err != nil {
+			return nil, err
+		}
+		barriers = append(barriers, b)
 	}
-	return e.behind(barrier{tier: names[0], until: until, reason: "cut"}, func() error {
-		if err := c.stopAt(e, log, names[1:], until, dumps); err != nil {
-			return err
+	if until, err = meet(e, log, until, barriers); err != nil {
+		return nil, err
+	}
+	dumps = map[string]*proof.Dump{}
+	return dumps, during(func() error {
+		for _, name := range names {
+			dump, err := c.dump(e, name, until)
+			if err != nil {
+				return err
+			}
+			dumps[name] = dump
 		}
-		dump, err := c.dump(e, names[0], until)
-		if err == nil {
-			dumps[names[0]] = dump
-		}
-		return err
-	})
+		return nil
+	}, barriers...)
 }
 
-// awaitLog waits for a cut that was set ahead of the log.
-func awaitLog(e *Env, log *eventlog.Log, until uint64) error {
-	deadline := time.Now().Add(quietAfter)
+// meet waits until the log is at the cut. One that was set ahead of a log that
+// flows slowly is moved back to the log's end, if no tier is past that by then.
+func meet(e *Env, log *eventlog.Log, until uint64, barriers []*barrier) (uint64, error) {
 	for {
 		info, err := log.Info(e.Context)
 		if err != nil {
-			return fmt.Errorf("ask the log for its end: %w", err)
+			return until, fmt.Errorf("ask the log for its end: %w", err)
 		}
 		if info.Last >= until {
-			return nil
+			return until, nil
 		}
-		if time.Now().After(deadline) {
-			return errQuiet
+		moved := until
+		for _, b := range barriers {
+			if err = b.move(info.Last); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			return info.Last, nil
+		}
+		if !errors.Is(err, projector.ErrConflict) {
+			return until, err
+		}
+		for _, b := range barriers {
+			if err := b.move(moved); err != nil {
+				return until, err
+			}
 		}
 		if err := pause(e.Context); err != nil {
-			return err
+			return until, err
 		}
 	}
 }
 
-// dump waits until a tier is at the cut and writes its rows down.
+// dump writes a tier's rows down once it is at the cut.
 func (c cutCommand) dump(e *Env, name string, until uint64) (*proof.Dump, error) {
 	tier, err := e.openTier(name)
 	if err != nil {
 		return nil, err
 	}
 	defer tier.Close()
+	if err := c.await(e, tier, until); err != nil {
+		return nil, err
+	}
+	return proof.Take(e.Context, tier)
+}
+
+// await waits until a tier has come to a sequence.
+func (c cutCommand) await(e *Env, tier projector.Live, sequence uint64) error {
 	deadline := time.Now().Add(c.Wait)
 	for {
 		at, err := tier.Checkpoint(e.Context)
 		if err != nil {
-			return nil, fmt.Errorf("%s: read checkpoint: %w", name, err)
+			return fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
 		}
-		if at.Sequence >= until {
-			return proof.Take(e.Context, tier)
+		if at.Sequence >= sequence {
+			return nil
+		}
+		hold, err := tier.Hold(e.Context)
+		if err != nil {
+			return fmt.Errorf("%s: read hold: %w", tier.Name(), err)
+		}
+		if hold.Stops(sequence, time.Now()) && hold.Expires.IsZero() {
+			return fmt.Errorf("%s is held at sequence %d (%s): replay resume --tier %s: %w", tier.Name(), at.Sequence, hold.Reason, tier.Name(), errUnhealthy)
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%s rests at sequence %d before the cut at %d: is its projector running, is it held?", name, at.Sequence, until)
+			return fmt.Errorf("%s rests at sequence %d before %d: is its projector running?: %w", tier.Name(), at.Sequence, sequence, errUnhealthy)
 		}
 		if err := pause(e.Context); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

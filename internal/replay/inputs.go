@@ -154,7 +154,7 @@ func (e *Env) readKnown(accountID string) (*knownEvents, error) {
 	}
 	defer log.Close()
 	tier := &knownTier{Tier: memory.New(nil), knownEvents: knownEvents{contents: make(map[string]uint64)}, accountID: accountID}
-	if _, err := e.play(e.Context, log, tier, projector.Bound{}); err != nil {
+	if _, err := e.play(e.Context, log, tier, projector.Bound{}, nil); err != nil {
 		return nil, fmt.Errorf("look up what the log holds already: %w", err)
 	}
 	return &tier.knownEvents, nil

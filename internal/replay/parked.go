@@ -145,7 +145,7 @@ type unparkAnswer struct {
 // unpark lets a subject go on: while the projector waits at a barrier, the rows
 // that its events should have made are written, then the subject is no longer
 // named. A kill between the two leaves rows that are right and a name too many;
-// the command run again takes it away. The log records the act first.
+// the command run again takes it away. The log records what was done.
 func (e *Env) unpark(tierName, subject, action string, flags proofFlags, keep func(projector.Parking, projector.ParkedSubject) projector.Parking) error {
 	log, err := e.openLog()
 	if err != nil {
@@ -161,12 +161,14 @@ func (e *Env) unpark(tierName, subject, action string, flags proofFlags, keep fu
 		if !ok {
 			return usage("--subject %s is not parked there: replay parked list --tier %s", subject, tierName)
 		}
-		if err := e.recordParking(log, tierName, action, parked); err != nil {
-			return err
-		}
-		answer, err := e.repairTo(log, tier, flags, keep(parking.Without(subject), parked))
+		answer, err := e.repairTo(log, tier, flags, func(now projector.Parking) projector.Parking {
+			return keep(now.Without(subject), parked)
+		})
 		if err != nil {
 			return fmt.Errorf("%s still waits: %w", subject, err)
+		}
+		if err := e.recordParking(log, tierName, action, parked); err != nil {
+			return err
 		}
 		done := unparkAnswer{tierName, subject, action, parked.From, answer.Repaired}
 		return e.print(done, func(w io.Writer) {
@@ -193,14 +195,23 @@ func (e *Env) recordParking(log *eventlog.Log, tier, action string, parked proje
 	return nil
 }
 
-// repairTo makes a tier hold what the given parking leaves of the log, and puts
-// that parking in place.
-func (e *Env) repairTo(log *eventlog.Log, tier projector.Live, flags proofFlags, parking projector.Parking) (answer verifyAnswer, err error) {
-	err = e.standing(barrier{reason: "parked events", parking: &parking}, tier, func(at eventlog.Checkpoint) error {
-		hold, err := tier.Hold(e.Context)
-		if err == nil {
-			hold, err = hold.WithParking(parking)
+// repairTo makes a tier hold what the new parking leaves of the log, and puts
+// that parking in place. A kill between the two leaves rows that are right and a
+// name too many.
+func (e *Env) repairTo(log *eventlog.Log, tier projector.Live, flags proofFlags, change func(projector.Parking) projector.Parking) (answer verifyAnswer, err error) {
+	next := func(was projector.Hold) (projector.Hold, error) {
+		parking, err := was.ReadParking()
+		if err != nil {
+			return was, err
 		}
+		return was.WithParking(change(parking))
+	}
+	err = e.standing(tier, "parked events", func(at eventlog.Checkpoint) error {
+		was, err := tier.Hold(e.Context)
+		if err != nil {
+			return fmt.Errorf("read hold: %w", err)
+		}
+		hold, err := next(was)
 		if err != nil {
 			return err
 		}
@@ -211,8 +222,10 @@ func (e *Env) repairTo(log *eventlog.Log, tier projector.Live, flags proofFlags,
 		if answer, err = e.prove(log, tier, includes, flags); err != nil {
 			return err
 		}
-		answer.Repaired, err = e.rewrite(tier, at, answer, everyRow)
-		return err
+		if answer.Repaired, err = e.rewrite(tier, at, answer, everyRow); err != nil {
+			return err
+		}
+		return changeHold(e.Context, tier, next)
 	})
 	return answer, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
 )
 
 // A replay fills its batches, for nobody waits for the first: patience is
@@ -22,19 +23,40 @@ const patience = time.Hour
 
 // play brings a tier from its checkpoint to the bound, or to the log's end as
 // it is now. When a connection breaks on the way, the tier is asked where it is,
-// and it goes on from there.
-func (e *Env) play(ctx context.Context, log *eventlog.Log, tier projector.Tier, bound projector.Bound) (eventlog.Checkpoint, error) {
+// and it goes on from there. only leaves events out; nil leaves none out.
+func (e *Env) play(ctx context.Context, log *eventlog.Log, tier projector.Tier, bound projector.Bound, only func(*events.Event) bool) (eventlog.Checkpoint, error) {
 	for {
 		from, err := tier.Checkpoint(ctx)
 		if err != nil {
 			return from, fmt.Errorf("%s: read checkpoint: %w", tier.Name(), err)
 		}
-		at, err := e.playFrom(ctx, log, tier, bound, from)
+		at, err := e.playFrom(ctx, log, tier, bound, only, from)
 		if err == nil || at == from || ctx.Err() != nil || !passes(err) {
 			return at, err
 		}
 		fmt.Fprintf(e.Err, "going on after sequence %d: %v\n", at.Sequence, err)
 	}
+}
+
+// pin turns a bound into one that ends at a sequence of the log as it is now, so
+// that whatever arrives later changes nothing: also for several tiers in turn.
+func (e *Env) pin(log *eventlog.Log, bound projector.Bound) (projector.Bound, error) {
+	info, err := log.Info(e.Context)
+	if err != nil {
+		return bound, fmt.Errorf("ask the log for its end: %w", err)
+	}
+	switch {
+	case bound.UntilSequence > info.Last:
+		return bound, usage("--until-sequence %d lies beyond the log's end, %d", bound.UntilSequence, info.Last)
+	case bound.UntilSequence > 0:
+		return bound, nil
+	case bound.UntilLogged.IsZero():
+		bound.UntilSequence = info.Last
+		return bound, nil
+	}
+	at, err := e.playFrom(e.Context, log, memory.New(nil), bound, func(*events.Event) bool { return false }, eventlog.Checkpoint{})
+	bound.UntilSequence = at.Sequence
+	return bound, err
 }
 
 // passes tells whether an error may be gone at the next attempt.
@@ -48,7 +70,7 @@ func passes(err error) bool {
 	return !errors.As(err, &corrupt)
 }
 
-func (e *Env) playFrom(ctx context.Context, log *eventlog.Log, tier projector.Tier, bound projector.Bound, from eventlog.Checkpoint) (eventlog.Checkpoint, error) {
+func (e *Env) playFrom(ctx context.Context, log *eventlog.Log, tier projector.Tier, bound projector.Bound, only func(*events.Event) bool, from eventlog.Checkpoint) (eventlog.Checkpoint, error) {
 	info, err := log.Info(ctx)
 	if err != nil {
 		return from, fmt.Errorf("ask the log for its end: %w", err)
@@ -67,7 +89,7 @@ func (e *Env) playFrom(ctx context.Context, log *eventlog.Log, tier projector.Ti
 	}
 	progress := e.progress("replaying into "+tier.Name(), int64(last-min(last, from.Sequence)))
 	defer progress.Close()
-	player := projector.Player{Bound: bound, BatchRows: batchRows(tier), Pace: patience, Observe: progress}
+	player := projector.Player{Bound: bound, Only: only, BatchRows: batchRows(tier), Pace: patience, Observe: progress}
 	return player.Play(ctx, frames, tier, from)
 }
 

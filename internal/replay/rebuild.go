@@ -49,6 +49,10 @@ func (c rebuildCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
+	p, err := e.newPlan(log, "rebuild", bound)
+	if err != nil {
+		return err
+	}
 	return e.eachTier(c.Tier, func(tier projector.Live) error {
 		hold, err := tier.Hold(e.Context)
 		if err == nil && hold.Stops(hold.Until+1, time.Now()) && hold.Expires.IsZero() && !c.DryRun && !c.SwapBack {
@@ -60,7 +64,7 @@ func (c rebuildCommand) Run(e *Env) error {
 		case partial:
 			return e.rebuildRows(log, tier, c, within)
 		}
-		return e.run(log, tier, plan{Tier: tier.Name(), Command: "rebuild", Bound: bound.String(), bound: bound}, c.DryRun, c.proofFlags)
+		return e.run(log, tier, p, c.DryRun, c.proofFlags)
 	})
 }
 
@@ -127,9 +131,9 @@ func (e *Env) swapBack(tier projector.Live, dryRun bool) error {
 		return fmt.Errorf("read the previous contents' hold: %w", err)
 	}
 	if !hold.Expires.IsZero() {
-		hold = projector.Hold{} // a barrier of the swap that replaced them
+		hold = hold.Released() // a barrier of the swap that replaced them
 	}
-	answer := rebuildAnswer{Tier: tier.Name(), Was: was.Sequence, Is: is.Sequence, Held: hold.Reason, SwapBack: true}
+	answer := rebuildAnswer{Tier: tier.Name(), Was: was.Sequence, Is: is.Sequence, Held: hold.Reason, SwapBack: true, DryRun: dryRun}
 	if !dryRun {
 		if err := previous.Promote(e.Context, hold); err != nil {
 			return err

@@ -78,7 +78,7 @@ func (c reconcileCommand) Run(e *Env) error {
 	}
 	defer log.Close()
 	tier := &sharesTier{Tier: memory.New(nil), account: c.Account, shares: make(map[string]int64), names: make(map[string]string)}
-	at, err := e.play(e.Context, log, tier, bound)
+	at, err := e.play(e.Context, log, tier, bound, nil)
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}

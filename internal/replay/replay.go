@@ -54,6 +54,10 @@ type CLI struct {
 // it found is printed already.
 var ErrDifferences = errors.New("differences found")
 
+// errUnhealthy ends a command that something which is not well keeps from its
+// work.
+var errUnhealthy = errors.New("unhealthy")
+
 // Env is what a command works with.
 type Env struct {
 	Context context.Context
@@ -93,7 +97,7 @@ func ExitCode(err error) int {
 	switch {
 	case err == nil:
 		return settings.ExitFine
-	case errors.Is(err, ErrDifferences), errors.As(err, &corrupt), errors.Is(err, backup.ErrDamaged):
+	case errors.Is(err, ErrDifferences), errors.Is(err, errUnhealthy), errors.Is(err, projector.ErrConflict), errors.Is(err, projector.ErrHeld), errors.As(err, &corrupt), errors.Is(err, backup.ErrDamaged):
 		return settings.ExitUnhealthy
 	case errors.Is(err, errUsage), errors.Is(err, projector.ErrForeignData), errors.Is(err, projector.ErrRefused), errors.As(err, &invalid), errors.Is(err, os.ErrNotExist):
 		return settings.ExitUsage

@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
@@ -36,8 +37,12 @@ func (c rollbackCommand) Run(e *Env) error {
 		return err
 	}
 	defer log.Close()
+	p, err := e.newPlan(log, "rollback", bound)
+	if err != nil {
+		return err
+	}
+	p.hold = true
 	err = e.eachTier(c.Tier, func(tier projector.Live) error {
-		p := plan{Tier: tier.Name(), Command: "rollback", Bound: bound.String(), bound: bound, hold: true}
 		return e.run(log, tier, p, c.DryRun, c.proofFlags)
 	})
 	if err != nil || c.Mode == "" || c.DryRun {
@@ -72,14 +77,22 @@ func (c resumeCommand) Run(e *Env) error {
 		if err != nil {
 			return fmt.Errorf("read hold: %w", err)
 		}
+		if !hold.Expires.IsZero() && time.Now().Before(hold.Expires) {
+			return usage("a command works on it (%s): wait until that has ended", hold.Reason)
+		}
 		if hold.Bound != "" {
-			return e.run(log, tier, plan{Tier: tier.Name(), Command: "resume", Bound: projector.Bound{}.String()}, false, c.proofFlags)
+			p, err := e.newPlan(log, "resume", projector.Bound{})
+			if err != nil {
+				return err
+			}
+			return e.run(log, tier, p, false, c.proofFlags)
 		}
 		at, err := tier.Checkpoint(e.Context)
 		if err != nil {
 			return fmt.Errorf("read checkpoint: %w", err)
 		}
-		if err := tier.SetHold(e.Context, hold.Released()); err != nil {
+		err = changeHold(e.Context, tier, func(was projector.Hold) (projector.Hold, error) { return was.Released(), nil })
+		if err != nil {
 			return fmt.Errorf("release hold: %w", err)
 		}
 		answer := resumeAnswer{tier.Name(), at.Sequence, hold.Reason != "", hold.Reason}

@@ -63,7 +63,7 @@ func (c snapshotCommand) intoFolder(e *Env, log *eventlog.Log, bound projector.B
 	if err != nil {
 		return fmt.Errorf("open %s: %w", building, err)
 	}
-	at, err := e.play(e.Context, log, tier, bound)
+	at, err := e.play(e.Context, log, tier, bound, nil)
 	if err == nil && at.Sequence == 0 {
 		// Nothing was played: an empty step still writes the folder.
 		err = tier.Apply(e.Context, projector.Batch{})
@@ -95,6 +95,7 @@ func (c snapshotCommand) intoDatabase(e *Env, log *eventlog.Log, bound projector
 	if !ok || place == "" {
 		return usage("--to %s: write TIER=PLACE, TIER being redis, mysql, clickhouse or file", settings.Redact(c.To))
 	}
+	text := describe(bound, 0)
 	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
 	defer cancel()
 	tier, err := kind.open(ctx, place)
@@ -102,11 +103,10 @@ func (c snapshotCommand) intoDatabase(e *Env, log *eventlog.Log, bound projector
 		return fmt.Errorf("--to %s: %w", name, err)
 	}
 	defer tier.Close()
-	until, err := beginSnapshot(e, log, tier, bound)
-	if err != nil {
+	if bound.UntilSequence, err = beginSnapshot(e, log, tier, bound); err != nil {
 		return fmt.Errorf("--to %s: %w", name, err)
 	}
-	at, err := e.play(e.Context, log, tier, bound)
+	at, err := e.play(e.Context, log, tier, bound, nil)
 	if err != nil {
 		return fmt.Errorf("--to %s: (run it again to go on) %w", name, err)
 	}
@@ -118,7 +118,7 @@ func (c snapshotCommand) intoDatabase(e *Env, log *eventlog.Log, bound projector
 		proved.text(e.Err)
 		return ErrDifferences
 	}
-	answer := snapshotAnswer{settings.Redact(c.To), describe(bound, until), at.Sequence, at.Chain.String()}
+	answer := snapshotAnswer{settings.Redact(c.To), text, at.Sequence, at.Chain.String()}
 	return e.print(answer, answer.text)
 }
 
@@ -140,18 +140,15 @@ func beginSnapshot(e *Env, log *eventlog.Log, tier projector.Live, bound project
 	if at.Sequence > 0 || !held.IsZero() {
 		return 0, usage("it holds events up to %d already: name an empty database", at.Sequence)
 	}
-	info, err := log.Info(e.Context)
+	pinned, err := e.pin(log, bound)
 	if err != nil {
-		return 0, fmt.Errorf("ask the log for its end: %w", err)
+		return 0, err
 	}
-	hold := projector.Hold{Until: info.Last, Reason: reason}
-	if bound.UntilSequence > 0 {
-		hold.Until = bound.UntilSequence
-	}
+	hold := projector.Hold{Until: pinned.UntilSequence, Reason: reason}
 	if !bound.IsPrefix() {
 		hold.Bound = bound.String()
 	}
-	return hold.Until, tier.SetHold(e.Context, hold)
+	return hold.Until, tier.SetHold(e.Context, held, hold)
 }
 
 func requireEmpty(dir string) error {

@@ -181,7 +181,7 @@ func everyRow(proof.Difference) bool { return true }
 // repair rewrites what differs, while the projector waits: what is compared is
 // what is repaired.
 func (e *Env) repair(log *eventlog.Log, tier projector.Live, flags proofFlags, within rowFilter) (answer verifyAnswer, err error) {
-	err = e.standing(barrier{reason: "repair"}, tier, func(at eventlog.Checkpoint) error {
+	err = e.standing(tier, "repair", func(at eventlog.Checkpoint) error {
 		if answer, err = e.verify(log, tier, flags); err != nil {
 			return err
 		}

@@ -116,5 +116,5 @@ var draws = []func(*history) events.Data{
 	(*history).heldDaysSet, (*history).bindingChanged, (*history).paramActivated, (*history).anyAccount,
 	(*history).accountUpdated, (*history).accountStatus, (*history).strategyUpdated, (*history).strategyStatus,
 	(*history).unbound, (*history).loggedIn, (*history).userStatus, (*history).passwordChanged,
-	(*history).roleGranted, (*history).roleRevoked,
+	(*history).roleGranted, (*history).roleRevoked, (*history).tierParked,
 }

@@ -46,7 +46,7 @@ func TestHistoriesReachEverything(t *testing.T) {
 			locked = locked || u.Status == "locked" && u.FailedLogins >= book.MaxLoginFailures
 		}
 	}
-	require.Len(t, seen, 26, "event types: %v", seen)
+	require.Len(t, seen, 27, "event types: %v", seen)
 	for _, edge := range edgeNames {
 		require.True(t, edges[edge], "%s; drawn were %v", edge, edges)
 	}

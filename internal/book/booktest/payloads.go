@@ -259,3 +259,8 @@ func (h *history) roleGranted() events.Data {
 func (h *history) roleRevoked() events.Data {
 	return &events.RoleRevoked{Username: one(h, userNames), Role: one(h, roleNames)}
 }
+
+// tierParked changes nothing anywhere.
+func (h *history) tierParked() events.Data {
+	return &events.TierParked{Tier: one(h, []string{"redis", "file"}), Action: one(h, []string{"parked", "retried", "discarded"}), About: "account/acc-01", Sequence: 1, Reason: "because"}
+}

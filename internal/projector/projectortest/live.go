@@ -134,7 +134,7 @@ func (h Harness) hold(t *testing.T) {
 		for i, b := range tp.batches {
 			at := b.From.Sequence
 			hold := projector.Hold{Until: at, Reason: "测试 'quoted' \"hold\"", Bound: "until time x"}
-			require.NoError(t, steering.SetHold(ctx, hold))
+			require.NoError(t, PutHold(ctx, steering, hold))
 			got, err := worker.(projector.Live).Hold(ctx)
 			require.NoError(t, err)
 			require.Equal(t, hold, got)
@@ -142,18 +142,20 @@ func (h Harness) hold(t *testing.T) {
 			requireCheckpoint(ctx, t, worker, b.From)
 			switch rapid.IntRange(0, 2).Draw(t, "way on") {
 			case 0:
-				require.NoError(t, steering.SetHold(ctx, projector.Hold{}))
+				require.NoError(t, PutHold(ctx, steering, projector.Hold{}))
 			case 1:
-				require.NoError(t, steering.SetHold(ctx, projector.Hold{Until: at, Reason: "over", Expires: time.Now().Add(-time.Second)}))
+				require.NoError(t, PutHold(ctx, steering, projector.Hold{Until: at, Reason: "over", Expires: time.Now().Add(-time.Second)}))
 			case 2:
-				require.NoError(t, steering.SetHold(ctx, projector.Hold{Until: b.To.Sequence, Reason: "later"}))
+				require.NoError(t, PutHold(ctx, steering, projector.Hold{Until: b.To.Sequence, Reason: "later"}))
 			}
 			require.NoError(t, worker.Apply(ctx, b))
 			if b.To.Sequence > 1 {
-				require.ErrorIs(t, steering.SetHold(ctx, projector.Hold{Until: b.To.Sequence - 1, Reason: "too late"}), projector.ErrConflict)
+				require.ErrorIs(t, PutHold(ctx, steering, projector.Hold{Until: b.To.Sequence - 1, Reason: "too late"}), projector.ErrConflict)
 			}
+			stale := projector.Hold{Until: b.To.Sequence, Reason: "never there"}
+			require.ErrorIs(t, steering.SetHold(ctx, stale, projector.Hold{}), projector.ErrConflict)
 			if i%2 == 0 {
-				require.NoError(t, steering.SetHold(ctx, projector.Hold{}))
+				require.NoError(t, PutHold(ctx, steering, projector.Hold{}))
 			}
 		}
 		requireFold(ctx, t, worker, tp.events)
@@ -253,4 +255,13 @@ func (h Harness) dumpWhileApplying(t *testing.T) {
 		}
 		require.Equal(t, tp.end(), dumps[len(dumps)-1].at)
 	})
+}
+
+// PutHold replaces whatever hold lies on a tier.
+func PutHold(ctx context.Context, tier projector.Live, hold projector.Hold) error {
+	was, err := tier.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	return tier.SetHold(ctx, was, hold)
 }

@@ -69,8 +69,8 @@ func (t *Tier) fits(s *state, b projector.Batch) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	if hold.Stops(b.To.Sequence, time.Now()) {
-		return nil, hold.Err()
+	if err := hold.Admits(b, time.Now()); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

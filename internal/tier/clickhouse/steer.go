@@ -118,7 +118,7 @@ func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 }
 
 // SetHold implements projector.Live.
-func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
+func (t *Tier) SetHold(ctx context.Context, was, hold projector.Hold) error {
 	const op = "set hold"
 	if err := t.store.ensureOnce(ctx); err != nil {
 		return wrap(op, err)
@@ -126,6 +126,9 @@ func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 	_, err := t.store.change(context.WithoutCancel(ctx), func(next *state) error {
 		if next.Live == nil {
 			next.Live = newPlace()
+		}
+		if next.Live.Hold != was.Text() {
+			return fmt.Errorf("another hold lies there by now: %w", projector.ErrConflict)
 		}
 		if !hold.IsZero() && next.Live.Sequence > hold.Until {
 			return fmt.Errorf("it is at sequence %d, past the hold's %d: %w", next.Live.Sequence, hold.Until, projector.ErrConflict)

@@ -29,7 +29,7 @@ func (t *Tier) Hold(ctx context.Context) (hold projector.Hold, err error) {
 
 // SetHold implements projector.Live. It writes the manifest and nothing
 // else, so it works where files are damaged.
-func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
+func (t *Tier) SetHold(ctx context.Context, was, hold projector.Hold) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -37,6 +37,9 @@ func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 		m, err := t.settle()
 		if err != nil {
 			return err
+		}
+		if m.Hold != was.Text() {
+			return fmt.Errorf("another hold lies there by now: %w", projector.ErrConflict)
 		}
 		if !hold.IsZero() && m.Sequence > hold.Until {
 			return fmt.Errorf("at %d, past %d: %w", m.Sequence, hold.Until, projector.ErrConflict)
@@ -54,9 +57,9 @@ func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
 	return nil
 }
 
-// obey is an error when the hold keeps the known contents from a sequence. It
+// obey is an error when the hold keeps the known contents from a batch. It
 // binds the live tier only: a shadow is built past it.
-func (t *Tier) obey(sequence uint64) error {
+func (t *Tier) obey(b projector.Batch) error {
 	if t.plan != nil {
 		return nil
 	}
@@ -64,8 +67,5 @@ func (t *Tier) obey(sequence uint64) error {
 	if err != nil {
 		return err
 	}
-	if hold.Stops(sequence, time.Now()) {
-		return hold.Err()
-	}
-	return nil
+	return hold.Admits(b, time.Now())
 }

@@ -70,6 +70,7 @@ func (p *patch) touch(e *events.Event) error {
 		set(&p.relations, book.KindUserRole, true)
 	case *events.UserLoggedIn, *events.UserLoginFailed, *events.UserStatusChanged, *events.UserPasswordChanged:
 		set(&p.relations, book.KindUser, true)
+	case *events.TierParked: // a record for people
 	default:
 		return fmt.Errorf("event %d: unknown type %s: %w", e.Sequence, e.Type(), projector.ErrRefused)
 	}

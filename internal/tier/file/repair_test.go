@@ -13,6 +13,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 )
 
@@ -261,7 +262,7 @@ func TestHoldsWorkOnDamagedFiles(t *testing.T) {
 	inspected, err := open(dir, Options{Inspect: true}, unsynced())
 	require.NoError(t, err)
 	hold := projector.Hold{Until: cut[0].To.Sequence, Reason: "repair"}
-	require.NoError(t, inspected.SetHold(ctx, hold))
+	require.NoError(t, projectortest.PutHold(ctx, inspected, hold))
 	found, err := inspected.Hold(ctx)
 	require.NoError(t, err)
 	require.Equal(t, hold, found)

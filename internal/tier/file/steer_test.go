@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 )
 
@@ -84,7 +85,7 @@ func TestPromoteCrashesAfterEveryStep(t *testing.T) {
 			previous, err := tier.Previous(ctx)
 			require.NoError(t, err)
 			require.Equal(t, foldRows(t, history[:cut[0].To.Sequence]), dump(t, previous))
-			require.NoError(t, tier.SetHold(ctx, projector.Hold{}))
+			require.NoError(t, projectortest.PutHold(ctx, tier, projector.Hold{}))
 			requireGoesOn(t, dir, cut, history, step)
 		})
 		require.Greater(t, took, 5)
@@ -170,14 +171,14 @@ func TestSetHoldCrashesAfterEveryStep(t *testing.T) {
 		crashEverywhere(t, func(d disk) error {
 			tier := fill(t, dir, cut[:filled])
 			tier.disk = d
-			return tier.SetHold(ctx, hold)
+			return projectortest.PutHold(ctx, tier, hold)
 		}, func(step int) {
 			tier, err := open(dir, Options{}, unsynced())
 			require.NoError(t, err, "step %d", step)
 			found, err := tier.Hold(ctx)
 			require.NoError(t, err)
 			require.Contains(t, []projector.Hold{{}, hold}, found)
-			require.NoError(t, tier.SetHold(ctx, hold))
+			require.NoError(t, projectortest.PutHold(ctx, tier, hold))
 			for _, b := range cut[filled:1] {
 				require.NoError(t, tier.Apply(ctx, b))
 			}
@@ -270,7 +271,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 		require.ErrorContains(t, err, "MANIFEST.json has format 3, this program knows 1 to 2: use the newer program")
 	}
 	require.ErrorIs(t, tier.Apply(ctx, cut[1]), projector.ErrRefused)
-	require.ErrorIs(t, tier.SetHold(ctx, projector.Hold{Until: 1000}), projector.ErrRefused)
+	require.ErrorIs(t, projectortest.PutHold(ctx, tier, projector.Hold{Until: 1000}), projector.ErrRefused)
 
 	tier = fill(t, dir, cut[:1])
 	tier.disk = &dyingDisk{left: 5, before: true}

@@ -121,7 +121,7 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 		if t.known.checkpoint != b.From {
 			return fmt.Errorf("at %d, not %d: %w", t.known.checkpoint.Sequence, b.From.Sequence, projector.ErrConflict)
 		}
-		if err := t.obey(b.To.Sequence); err != nil {
+		if err := t.obey(b); err != nil {
 			return err
 		}
 		return t.step(b)

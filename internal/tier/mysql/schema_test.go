@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/mysql"
 )
@@ -215,7 +216,7 @@ func TestLostTables(t *testing.T) {
 			dsn, db := database(t, server, "lost")
 			tier := openDSN(t, mysql.Options{DSN: dsn})
 			require.NoError(t, tier.Apply(ctx, batch(tape, 0, 15)))
-			require.NoError(t, tier.SetHold(ctx, hold))
+			require.NoError(t, projectortest.PutHold(ctx, tier, hold))
 			exec(t, db, c.statement)
 
 			// The projector at work finds out by itself, opened anew as the

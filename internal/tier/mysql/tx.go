@@ -126,8 +126,11 @@ func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 }
 
 // SetHold implements projector.Live.
-func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
+func (t *Tier) SetHold(ctx context.Context, was, hold projector.Hold) error {
 	return wrap("set hold", t.write(ctx, func(tx *sql.Tx, s state) error {
+		if s.hold != was.Text() {
+			return fmt.Errorf("another hold lies there by now: %w", projector.ErrConflict)
+		}
 		if !hold.IsZero() && s.at.Sequence > hold.Until {
 			return fmt.Errorf("the tier is at %d already: %w", s.at.Sequence, projector.ErrConflict)
 		}
@@ -154,8 +157,10 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 			return err
 		}
 		// What lies on a shadow is the hold that it shall be promoted under.
-		if t.names.prefix != shadowed.prefix && hold.Stops(b.To.Sequence, time.Now()) {
-			return hold.Err()
+		if t.names.prefix != shadowed.prefix {
+			if err := hold.Admits(b, time.Now()); err != nil {
+				return err
+			}
 		}
 		if err := t.fold(ctx, tx, b.Events); err != nil {
 			return err

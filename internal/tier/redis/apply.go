@@ -38,7 +38,7 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 	}
 	// The script applies under no other hold than the one given here, so only
 	// one that lets the batch pass is ever given.
-	if hold, err := projector.ParseHold(t.hold); err == nil && !hold.Stops(b.To.Sequence, time.Now()) {
+	if hold, err := projector.ParseHold(t.hold); err == nil && hold.Admits(b, time.Now()) == nil {
 		p.args[6] = t.hold
 	}
 	for {
@@ -48,8 +48,8 @@ func (t *Tier) Apply(ctx context.Context, b projector.Batch) error {
 			return err
 		}
 		hold, err := projector.ParseHold(other.text)
-		if err == nil && hold.Stops(b.To.Sequence, time.Now()) {
-			err = hold.Err()
+		if err == nil {
+			err = hold.Admits(b, time.Now())
 		}
 		if err != nil {
 			return fmt.Errorf("redis: %s: %w", op, err)

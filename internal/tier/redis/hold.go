@@ -23,10 +23,10 @@ func (t *Tier) Hold(ctx context.Context) (projector.Hold, error) {
 
 // SetHold implements projector.Live. On an empty tier it leaves a
 // checkpoint at zero to carry the hold.
-func (t *Tier) SetHold(ctx context.Context, hold projector.Hold) error {
+func (t *Tier) SetHold(ctx context.Context, was, hold projector.Hold) error {
 	if _, err := t.Checkpoint(ctx); err != nil {
 		return err
 	}
 	return t.run(ctx, "set hold", holdScript, []string{t.prefix + checkpointKey},
-		[]any{schemaVersion, t.owner, hold.Text(), hold.Until})
+		[]any{schemaVersion, t.owner, hold.Text(), hold.Until, was.Text()})
 }

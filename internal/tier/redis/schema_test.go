@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
@@ -60,10 +61,10 @@ func TestSchema1MigratesForward(t *testing.T) {
 			return end + 1, tier.Apply(ctx, batch(tape, end, end+1))
 		},
 		"hold": func(ctx context.Context, tier *redis.Tier) (int, error) {
-			return end, tier.SetHold(ctx, projector.Hold{Until: end, Reason: "test"})
+			return end, projectortest.PutHold(ctx, tier, projector.Hold{Until: end, Reason: "test"})
 		},
 		"release": func(ctx context.Context, tier *redis.Tier) (int, error) {
-			return end, tier.SetHold(ctx, projector.Hold{})
+			return end, projectortest.PutHold(ctx, tier, projector.Hold{})
 		},
 		"repair": func(ctx context.Context, tier *redis.Tier) (int, error) {
 			return end, tier.Repair(ctx, checkpoint(end), nil)
@@ -126,7 +127,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrRefused)
 	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrRefused)
 	require.ErrorIs(t, previous.Promote(ctx, projector.Hold{}), projector.ErrRefused)
-	require.ErrorIs(t, tier.SetHold(ctx, projector.Hold{}), projector.ErrRefused)
+	require.ErrorIs(t, projectortest.PutHold(ctx, tier, projector.Hold{}), projector.ErrRefused)
 	require.ErrorIs(t, tier.Repair(ctx, checkpoint(10), nil), projector.ErrRefused)
 	_, err = tier.Hold(ctx)
 	require.ErrorIs(t, err, projector.ErrRefused)

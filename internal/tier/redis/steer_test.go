@@ -11,6 +11,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
@@ -39,11 +40,11 @@ func TestHoldBindsAProjectorAtWork(t *testing.T) {
 		here, err := steering.Checkpoint(ctx)
 		require.NoError(t, err)
 		until := int(here.Sequence) + 40
-		require.NoError(t, steering.SetHold(ctx, projector.Hold{Until: uint64(until), Reason: "test"}))
+		require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: uint64(until), Reason: "test"}))
 		require.ErrorIs(t, <-stopped, projector.ErrHeld, round)
 		requireFold(t, steering, tape, until)
 		at = until
-		require.NoError(t, steering.SetHold(ctx, projector.Hold{}))
+		require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{}))
 	}
 }
 
@@ -53,18 +54,18 @@ func TestHoldIsNotForgotten(t *testing.T) {
 	server := testserver.Redis(t)
 	steering, tier, ctx := open(t, server), open(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	require.NoError(t, steering.SetHold(ctx, projector.Hold{Until: 10, Reason: "first"}))
+	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: 10, Reason: "first"}))
 	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
 	err := tier.Apply(ctx, batch(tape, 10, 20))
 	require.ErrorIs(t, err, projector.ErrHeld)
 	require.ErrorContains(t, err, "redis: apply 11–20: it may not pass sequence 10 (first)")
-	require.NoError(t, steering.SetHold(ctx, projector.Hold{Until: 10, Reason: "second"}))
+	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: 10, Reason: "second"}))
 	require.ErrorContains(t, tier.Apply(ctx, batch(tape, 10, 20)), "(second)")
-	require.NoError(t, steering.SetHold(ctx, projector.Hold{}))
+	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{}))
 	require.NoError(t, tier.Apply(ctx, batch(tape, 10, 20)))
 
 	expires := time.Now().Add(200 * time.Millisecond)
-	require.NoError(t, steering.SetHold(ctx, projector.Hold{Until: 20, Reason: "for a while", Expires: expires}))
+	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: 20, Reason: "for a while", Expires: expires}))
 	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 20, 30)), projector.ErrHeld)
 	require.Eventually(t, func() bool { return tier.Apply(ctx, batch(tape, 20, 30)) == nil }, waitLong, tick)
 	require.False(t, time.Now().Before(expires))
@@ -81,12 +82,12 @@ func TestHoldIsNotForgotten(t *testing.T) {
 func TestHoldMakesNoForeignDataOurs(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()
-	require.NoError(t, tier.SetHold(ctx, projector.Hold{Until: 5, Reason: "test"}))
+	require.NoError(t, projectortest.PutHold(ctx, tier, projector.Hold{Until: 5, Reason: "test"}))
 	require.NoError(t, client.HSet(ctx, "held_days:55009728", "600000.SH", "1").Err())
 	late := open(t, server)
 	_, err := late.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrForeignData)
-	require.ErrorIs(t, late.SetHold(ctx, projector.Hold{}), projector.ErrForeignData)
+	require.ErrorIs(t, projectortest.PutHold(ctx, late, projector.Hold{}), projector.ErrForeignData)
 	_, err = late.Dump(ctx, func(book.Row) error { return nil })
 	require.ErrorIs(t, err, projector.ErrForeignData)
 	tape := tapeOf(&events.PositionOpened{AccountID: "55009728", StockCode: "600001.SH"})
