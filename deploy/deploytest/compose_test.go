@@ -334,7 +334,7 @@ func (c *checker) secrets() {
 				c.problem("%s shows %s in its process list", service, name)
 			}
 			for value := range maps.Values(s.Environment) {
-				if strings.Contains(*value, fill+name) && service != server && service != "projector-"+server && !oneShot[service] {
+				if strings.Contains(*value, fill+name) && service != server && service != "projector-"+server && service != "console" && !oneShot[service] {
 					c.problem("%s is given %s", service, name)
 				}
 			}
