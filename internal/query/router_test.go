@@ -1,0 +1,225 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
+)
+
+// scripted is a tier whose contents are what the test says.
+type scripted struct {
+	name string
+
+	mu   sync.Mutex
+	at   At
+	err  error
+	hang bool
+}
+
+func (s *scripted) Name() string { return s.name }
+func (s *scripted) Close() error { return nil }
+
+func (s *scripted) set(f func(*scripted)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+func (s *scripted) At(ctx context.Context) (At, error) {
+	s.mu.Lock()
+	at, err, hang := s.at, s.err, s.hang
+	s.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return At{}, ctx.Err()
+	}
+	return at, err
+}
+
+func (s *scripted) Positions(ctx context.Context, account string) (AccountPositions, At, error) {
+	at, err := s.At(ctx)
+	return AccountPositions{List: []book.Position{{StockCode: s.name + " of " + account}}}, at, err
+}
+
+// scene is a router over three tiers of positions at sequence 10.
+type scene struct {
+	*Router
+	redis, file, memory *scripted
+}
+
+func newScene(t *testing.T, primary *Primaries) *scene {
+	s := &scene{redis: &scripted{name: "redis"}, file: &scripted{name: "file"}, memory: &scripted{name: "memory"}}
+	for _, tier := range []*scripted{s.redis, s.file, s.memory} {
+		tier.at.Sequence = 10
+	}
+	s.Router = NewRouter(Options{
+		Tiers: []Tier{s.file, s.memory, s.redis}, Primary: primary, StaleAfter: time.Second,
+		LogEnd: func(context.Context) (uint64, error) { return 10, nil },
+	})
+	return s
+}
+
+// watched runs the router's watch for the test.
+func (s *scene) watched(t *testing.T) *scene {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	return s
+}
+
+func (s *scene) ask(t *testing.T, want Want) Answer[AccountPositions] {
+	t.Helper()
+	answer, err := s.Positions(t.Context(), want, "a")
+	require.NoError(t, err)
+	require.Equal(t, answer.Tier+" of a", answer.Value.List[0].StockCode)
+	require.Equal(t, answer.Degraded, answer.Reason != "")
+	return answer
+}
+
+func TestPrimaryAnswersAndTheNextTakesOver(t *testing.T) {
+	s := newScene(t, nil).watched(t)
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier)
+	lost := errors.New("connection refused")
+	for _, step := range []struct {
+		lose *scripted
+		next string
+	}{{s.redis, "file"}, {s.file, "memory"}} {
+		step.lose.set(func(s *scripted) { s.err = lost })
+		answer := s.ask(t, Want{})
+		require.Equal(t, step.next, answer.Tier)
+		require.True(t, answer.Degraded)
+		require.Contains(t, answer.Reason, step.lose.name)
+	}
+	s.memory.set(func(s *scripted) { s.err = lost })
+	_, err := s.Positions(t.Context(), Want{}, "a")
+	require.ErrorIs(t, err, ErrUnavailable)
+	s.redis.set(func(s *scripted) { s.err = nil })
+	require.Eventually(t, func() bool {
+		answer, err := s.Positions(t.Context(), Want{}, "a")
+		return err == nil && answer.Tier == "redis" && !answer.Degraded
+	}, 5*time.Second, time.Millisecond, "it comes back by itself")
+}
+
+func TestHungTierCostsNobodyMoreThanOnce(t *testing.T) {
+	s := newScene(t, nil).watched(t)
+	s.redis.set(func(s *scripted) { s.hang = true })
+	began := time.Now()
+	require.Equal(t, "file", s.ask(t, Want{}).Tier)
+	require.Less(t, time.Since(began), time.Second)
+	require.Eventually(t, func() bool {
+		began := time.Now()
+		s.ask(t, Want{})
+		return time.Since(began) < smallBound/3
+	}, 2*time.Second, time.Millisecond)
+	for range 1000 { // no read is the one that finds out whether it is back
+		began := time.Now()
+		require.Equal(t, "file", s.ask(t, Want{}).Tier)
+		require.Less(t, time.Since(began), smallBound)
+	}
+}
+
+func TestCallerThatGivesUpIsNoOutage(t *testing.T) {
+	s := newScene(t, nil)
+	s.redis.set(func(s *scripted) { s.hang = true })
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		_, err := s.Positions(ctx, Want{}, "a")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		cancel()
+	}
+	s.redis.set(func(s *scripted) { s.hang = false })
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier)
+}
+
+func TestTierThatLostItsDataIsPassedOver(t *testing.T) {
+	s := newScene(t, nil)
+	began := time.Now()
+	for i := range 10 {
+		s.ends.saw(began.Add(time.Duration(i)*time.Second/4), 10, nil)
+	}
+	s.redis.set(func(s *scripted) { s.at.Sequence = 0 })
+	answer := s.ask(t, Want{})
+	require.Equal(t, "file", answer.Tier)
+	require.Contains(t, answer.Reason, "redis is at 0")
+
+	s.redis.set(func(s *scripted) { s.at.Held = true })
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier, "a hold keeps it there on purpose")
+
+	s.redis.set(func(s *scripted) { s.at = At{Sequence: 3} })
+	s.file.set(func(s *scripted) { s.at.Sequence = 5 })
+	s.memory.set(func(s *scripted) { s.at.Sequence = 4 })
+	answer = s.ask(t, Want{})
+	require.Equal(t, "file", answer.Tier, "when all are old, the newest")
+	require.True(t, answer.Degraded)
+}
+
+func TestNewEventsAreNoReasonToPassATierOver(t *testing.T) {
+	s := newScene(t, nil)
+	began := time.Now()
+	for i := range 20 { // the log grows faster than a tier that is a quarter of a second behind
+		s.ends.saw(began.Add(time.Duration(i)*time.Second/4), uint64(i+1), nil)
+	}
+	require.EqualValues(t, 16, s.ends.floor())
+	s.ends.saw(began.Add(time.Hour), 0, errors.New("log lost"))
+	require.EqualValues(t, 16, s.ends.floor())
+}
+
+func TestAtLeastWaitsForThePrimary(t *testing.T) {
+	s := newScene(t, nil)
+	s.memory.set(func(s *scripted) { s.at.Sequence = 12 })
+	time.AfterFunc(50*time.Millisecond, func() { s.redis.set(func(s *scripted) { s.at.Sequence = 11 }) })
+	require.Equal(t, "redis", s.ask(t, Want{AtLeast: 11}).Tier, "it was about to have it")
+
+	began := time.Now()
+	require.Equal(t, "memory", s.ask(t, Want{AtLeast: 12, Wait: 100 * time.Millisecond}).Tier)
+	require.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
+
+	s.redis.set(func(s *scripted) { s.err = errors.New("lost") })
+	began = time.Now()
+	require.Equal(t, "memory", s.ask(t, Want{AtLeast: 12}).Tier)
+	require.Less(t, time.Since(began), DefaultWait/2, "nobody waits for a lost primary")
+
+	began = time.Now()
+	_, err := s.Positions(t.Context(), Want{AtLeast: 13, Wait: 100 * time.Millisecond}, "a")
+	require.ErrorIs(t, err, ErrBehind)
+	require.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond)
+}
+
+func TestPrimaryIsSwitchedAndRemembered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "primary.json")
+	tiers := []string{"redis", "file", "memory"}
+	primary, err := OpenPrimaries(path, tiers, map[Kind]string{Klines: "file"})
+	require.NoError(t, err)
+	s := newScene(t, primary)
+	require.NoError(t, primary.Set(map[Kind]string{Positions: "memory"}))
+	answer := s.ask(t, Want{})
+	require.Equal(t, "memory", answer.Tier)
+	require.False(t, answer.Degraded)
+	s.memory.set(func(s *scripted) { s.err = errors.New("lost") })
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier, "the rest keeps its order")
+
+	for _, wrong := range []map[Kind]string{{Positions: "mysql"}, {Klines: "clickhouse"}, {"gifts": "file"}, {Trades: "file", Records: "redis"}} {
+		require.ErrorAs(t, primary.Set(wrong), new(*PrimaryError), "%v", wrong)
+	}
+	want := map[Kind]string{Positions: "memory", Records: Auto, Trades: Auto, Klines: "file"}
+	require.Equal(t, want, primary.All(), "what was refused changed nothing")
+	again, err := OpenPrimaries(path, tiers, map[Kind]string{Positions: "file"})
+	require.NoError(t, err)
+	require.Equal(t, want, again.All())
+	_, err = OpenPrimaries(path, []string{"redis"}, nil)
+	require.ErrorContains(t, err, "not configured")
+}

@@ -1,0 +1,92 @@
+package query
+
+import (
+	"cmp"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+)
+
+// TestProfitIsThatOfSingleShares holds the matching against one that moves
+// shares one by one, in exact fractions.
+func TestProfitIsThatOfSingleShares(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		fills := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Fill {
+			f := Fill{
+				Account: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "account"), Stock: rapid.SampledFrom([]string{"600000.SH", "000001.SZ"}).Draw(t, "stock"),
+				Second: time.Date(2025, 1, 1, 9, 30, 0, 0, events.Zone).Unix() + 86400*rapid.Int64Range(0, 40).Draw(t, "day"),
+				Sell:   rapid.Bool().Draw(t, "sell"), Price: events.Price(rapid.Int64Range(1, 50).Draw(t, "price")), Volume: rapid.Int64Range(1, 9).Draw(t, "volume"),
+			}
+			f.Amount = AmountOf(f.Price, f.Volume)
+			return f
+		}), 0, 40).Draw(t, "fills")
+		SortFills(fills)
+		from, to := events.Date(20250105), events.Date(20250203)
+
+		var wins, losses, unmatched int64
+		profit := new(big.Int) // in cents
+		shares := make(map[[2]string][]events.Price)
+		for _, f := range fills {
+			key := [2]string{f.Account, f.Stock}
+			gain, missing := int64(0), int64(0)
+			for range f.Volume {
+				switch {
+				case !f.Sell:
+					shares[key] = append(shares[key], f.Price)
+				case len(shares[key]) == 0:
+					missing++
+				default:
+					gain += int64(f.Price - shares[key][0])
+					shares[key] = shares[key][1:]
+				}
+			}
+			if f.Day() < from || f.Day() > to {
+				continue
+			}
+			cents, rest := gain/10, gain%10
+			if rest >= 5 {
+				cents++
+			} else if rest <= -5 {
+				cents--
+			}
+			profit.Add(profit, big.NewInt(cents))
+			unmatched += missing
+			if cents > 0 {
+				wins++
+			} else if cents < 0 {
+				losses++
+			}
+		}
+		for _, by := range []Grouping{ByDay, ByMonth, ByYear, ByStock, ByAccount} {
+			lines, total := aggregate(fills, by, from, to)
+			require.Equal(t, profit.Int64(), int64(total.Profit))
+			require.Equal(t, []int64{wins, losses, unmatched}, []int64{total.Wins, total.Losses, total.Unmatched})
+			require.True(t, slices.IsSortedFunc(lines, func(a, b Statistic) int { return cmp.Compare(a.Key, b.Key) }))
+			var sum Statistic
+			for _, l := range lines {
+				sum.Count, sum.Buys, sum.Sells = sum.Count+l.Count, sum.Buys+l.Buys, sum.Sells+l.Sells
+				sum.Amount, sum.Profit = sum.Amount+l.Amount, sum.Profit+l.Profit
+			}
+			require.Equal(t, []any{total.Count, total.Buys, total.Sells, total.Amount, total.Profit}, []any{sum.Count, sum.Buys, sum.Sells, sum.Amount, sum.Profit}, by)
+		}
+	})
+}
+
+func TestWinRateIsRounded(t *testing.T) {
+	for _, c := range []struct {
+		wins, losses int64
+		want         string
+	}{{1, 2, "33.33"}, {2, 1, "66.67"}, {0, 3, "0.00"}, {5, 0, "100.00"}} {
+		rate, ok := Statistic{Wins: c.wins, Losses: c.losses}.WinRate()
+		require.True(t, ok)
+		require.Equal(t, c.want, rate.String())
+	}
+	_, ok := Statistic{Sells: 3}.WinRate()
+	require.False(t, ok)
+}
