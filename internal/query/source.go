@@ -27,9 +27,9 @@ type sight struct {
 
 func newSource(tier Tier) *source {
 	s := &source{tier: tier, breaker: gobreaker.NewCircuitBreaker[At](gobreaker.Settings{
-		Name:         tier.Name(),
-		MaxRequests:  1,
-		Timeout:      watchEvery / 2, // half-open by the next watch
+		Name:        tier.Name(),
+		MaxRequests: 1,
+		Timeout:     watchEvery / 2, // half-open by the next watch
 		// One slow answer on a busy machine is no outage; the watch is the second.
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 2 },
 		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, ErrLacks) },
