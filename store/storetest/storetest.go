@@ -88,15 +88,16 @@ func (s *suite) held(t *testing.T, stock string) any {
 	return days
 }
 
-func (s *suite) marks(t *testing.T, stock string) [2]string {
+// marks are the highest and lowest price of stockA, "" for none.
+func (s *suite) marks(t *testing.T) [2]string {
 	t.Helper()
 	var texts [2]string
-	highest, marked, err := s.GetMaxPrice(t.Context(), s.account, stock)
+	highest, marked, err := s.GetMaxPrice(t.Context(), s.account, stockA)
 	require.NoError(t, err)
 	if marked {
 		texts[0] = highest.String()
 	}
-	lowest, marked, err := s.GetMinPrice(t.Context(), s.account, stock)
+	lowest, marked, err := s.GetMinPrice(t.Context(), s.account, stockA)
 	require.NoError(t, err)
 	if marked {
 		texts[1] = lowest.String()
@@ -115,7 +116,7 @@ func heldDays(t *testing.T, s *suite) {
 	require.NoError(t, s.UpdateMaxPrice(t.Context(), s.account, stockA, 10_850))
 	require.NoError(t, s.DeleteHeldDays(t.Context(), s.account, stockA))
 	require.Nil(t, s.held(t, stockA))
-	require.Equal(t, [2]string{}, s.marks(t, stockA), "prices go with the position")
+	require.Equal(t, [2]string{}, s.marks(t), "prices go with the position")
 	require.EqualValues(t, 0, s.held(t, stockB))
 	require.Error(t, s.UpdateHeldDays(t.Context(), s.account, stockA, -1))
 	require.Error(t, s.UpdateHeldDays(t.Context(), s.account, "600000", 1))
@@ -140,14 +141,14 @@ func increments(t *testing.T, s *suite) {
 
 func prices(t *testing.T, s *suite) {
 	s.createAccount(t)
-	require.Equal(t, [2]string{}, s.marks(t, stockA))
+	require.Equal(t, [2]string{}, s.marks(t))
 	require.NoError(t, s.UpdateMaxPrice(t.Context(), s.account, stockA, 10_850))
-	require.Equal(t, [2]string{"10.850", ""}, s.marks(t, stockA))
+	require.Equal(t, [2]string{"10.850", ""}, s.marks(t))
 	require.NoError(t, s.UpdateMinPrice(t.Context(), s.account, stockA, 9_501))
 	require.NoError(t, s.UpdateMaxPrice(t.Context(), s.account, stockA, 11_000))
-	require.Equal(t, [2]string{"11.000", "9.501"}, s.marks(t, stockA))
+	require.Equal(t, [2]string{"11.000", "9.501"}, s.marks(t))
 	require.Error(t, s.UpdateMaxPrice(t.Context(), s.account, stockA, 0))
-	require.Equal(t, [2]string{"11.000", "9.501"}, s.marks(t, stockA))
+	require.Equal(t, [2]string{"11.000", "9.501"}, s.marks(t))
 }
 
 func batchNewHeld(t *testing.T, s *suite) {
