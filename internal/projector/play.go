@@ -28,6 +28,8 @@ type Player struct {
 	Bound Bound
 	// Only keeps the events for which it is true; nil keeps all.
 	Only func(*events.Event) bool
+	// Parking is the Batch's.
+	Parking string
 	// BatchRows is how many rows a batch aims at while there is a backlog: an
 	// event counts as one, a kline event as many as it has bars. It may be
 	// exceeded by one frame. Default 5,000.
@@ -226,7 +228,7 @@ func (p Player) gather(ctx context.Context, chunks <-chan chunk, at eventlog.Che
 	if want <= 0 {
 		want = 5000
 	}
-	batch := Batch{From: at, To: at}
+	batch := Batch{From: at, To: at, Parking: p.Parking}
 	first, ok, err := p.first(ctx, chunks, at)
 	if err != nil || !ok {
 		return batch, false, err
