@@ -95,7 +95,13 @@ func TestAnOutsideNATS(t *testing.T) {
 				return err
 			}
 			old := newWriter()
-			for range 100 {
+			// A cluster may need a moment to tell all its servers of a new stream.
+			for err := add(old); err != nil; err = add(old) {
+				require.ErrorIs(t, err, eventlog.ErrUnreachable)
+				_ = old.Close(ctx) // it failed
+				old = newWriter()
+			}
+			for range 99 {
 				require.NoError(t, add(old))
 			}
 			young := newWriter()
