@@ -66,14 +66,19 @@ var readCallsMade = []readCall{
 }
 
 // BenchmarkReads measures reads over HTTP on full databases, and the same calls
-// answered from files. TAPEDECK_BENCH_SCALE=0.05 is for a quick look.
+// answered from files. TAPEDECK_BENCH_SCALE=0.05 TAPEDECK_BENCH_CALLS=100 are for
+// a quick look.
 func BenchmarkReads(b *testing.B) {
-	scale := 1.0
-	if text := os.Getenv("TAPEDECK_BENCH_SCALE"); text != "" {
-		var err error
-		scale, err = strconv.ParseFloat(text, 64)
+	setting := func(name string, otherwise float64) float64 {
+		text := os.Getenv(name)
+		if text == "" {
+			return otherwise
+		}
+		value, err := strconv.ParseFloat(text, 64)
 		require.NoError(b, err)
+		return value
 	}
+	scale, calls := setting("TAPEDECK_BENCH_SCALE", 1), int(setting("TAPEDECK_BENCH_CALLS", readCalls))
 	scaled := func(n int) int { return max(1, int(float64(n)*scale)) }
 	d := newDeck(b)
 	d.ingest.stop(b)
@@ -96,9 +101,9 @@ func BenchmarkReads(b *testing.B) {
 	for range b.N {
 		for _, call := range readCallsMade {
 			c.setPrimary(b, `{"positions": "auto", "records": "auto", "trades": "auto", "klines": "auto"}`)
-			fast := c.measure(b, call, scaled(readStocks), scaled(readCalls))
+			fast := c.measure(b, call, scaled(readStocks), calls)
 			c.setPrimary(b, `{"positions": "file", "records": "file", "trades": "file", "klines": "file"}`)
-			slow := c.measure(b, call, scaled(readStocks), scaled(readCalls))
+			slow := c.measure(b, call, scaled(readStocks), calls)
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d, %d\n", call.name, call.promised, at(fast, .5), at(fast, .99), at(slow, .5), at(slow, .99), len(fast), len(slow))
 			b.ReportMetric(float64(at(fast, .99).Microseconds()), strings.ReplaceAll(strings.Split(call.name, ",")[0], " ", "-")+"-p99-us")
 		}

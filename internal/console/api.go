@@ -88,7 +88,7 @@ func (a *api) register(h huma.API) {
 
 // get registers one read.
 func get[I, O any](h huma.API, path, id, tag, summary string, handler func(context.Context, *I) (*O, error), errors ...int) {
-	huma.Register(h, huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{tag}, Errors: errors},
+	huma.Register(h, huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{tag}, Errors: append(errors, http.StatusUnprocessableEntity)},
 		func(ctx context.Context, in *I) (*O, error) {
 			ctx, cancel := context.WithTimeout(ctx, requestBound)
 			defer cancel()

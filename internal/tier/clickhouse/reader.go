@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -17,7 +18,10 @@ import (
 
 // Reader reads the live contents and writes nothing. It is safe for concurrent
 // use.
-type Reader struct{ store *store }
+type Reader struct {
+	store *store
+	seen  atomic.Pointer[state]
+}
 
 var (
 	_ query.TradeReader = (*Reader)(nil)
@@ -63,33 +67,41 @@ func (p *place) at() query.At {
 	return query.At{Sequence: p.Sequence, Held: p.Hold != ""}
 }
 
-// attempts bounds how often a read begins again because rows that it may have
-// needed were cleaned away.
-const attempts = 3
+// attempts bounds how often a read begins again because the state moved on.
+const attempts = 4
 
-// snapshot lets f read what counts at one state, and tells which.
+// snapshot lets f read what counts at one state, and tells which. It tries the
+// state that was seen last: while that still counts afterwards, the look before
+// is spared. Rows that f needs may be cleaned away once a newer state counts:
+// the look afterwards tells.
 func (r *Reader) snapshot(ctx context.Context, op string, f func(p *place) error) (query.At, error) {
-	p, err := r.store.placeNow(ctx, 0)
+	now, fresh := r.seen.Load(), false
 	for range attempts {
-		if err != nil || p == nil {
-			break
+		if now == nil || now.Live == nil {
+			read, err := r.store.read(ctx)
+			if err != nil || read.Live == nil {
+				return query.At{}, wrapIf(op, err)
+			}
+			now, fresh = &read, true
 		}
-		if err = f(p); err != nil {
-			break
+		p := now.Live
+		if err := f(p); err != nil {
+			r.seen.Store(nil) // its generation may be gone
+			return query.At{}, wrap(op, err)
 		}
-		var now state
-		if now, err = r.store.read(ctx); err != nil {
-			break
+		after, err := r.store.read(ctx)
+		if err != nil {
+			return query.At{}, wrap(op, err)
 		}
-		if still := now.of(p.Generation); still != nil && still.Swept <= p.Upto && still.Repairs == p.Repairs {
+		r.seen.Store(&after)
+		still := after.of(p.Generation)
+		whole := still != nil && still.Swept <= p.Upto && still.Repairs == p.Repairs
+		if after.Revision == now.Revision || fresh && whole {
 			return p.at(), nil
 		}
-		p, err = now.Live, errors.New("the tier is being rebuilt or repaired")
+		now, fresh = &after, true
 	}
-	if err != nil {
-		return query.At{}, wrap(op, err)
-	}
-	return query.At{}, nil
+	return query.At{}, wrap(op, errors.New("the tier is being rebuilt or repaired"))
 }
 
 // Klines implements query.KlineReader.

@@ -1,0 +1,248 @@
+package tests
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+)
+
+// memoryConsole is a console without any database: the log is all it has.
+func memoryConsole(t *testing.T, events int) (*ingest, *console, *market) {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	m := newMarket(rand.New(rand.NewPCG(seed, 1)))
+	in := startIngest(t, t.TempDir())
+	for m.made < events {
+		status, answer := in.post(t, "application/x-ndjson", m.next(min(1000, events-m.made)))
+		require.Equal(t, http.StatusOK, status, "%s", answer)
+	}
+	d := &deck{ingest: in}
+	c := d.console(t)
+	require.Eventually(t, func() bool {
+		_, status, err := get(c.url + "/readyz")
+		return err == nil && status == http.StatusOK
+	}, 20*time.Second, 10*time.Millisecond)
+	return in, c, m
+}
+
+// specification is what /openapi.json says of a path.
+type specification struct {
+	Paths map[string]map[string]struct {
+		Parameters []struct{ Name string }
+		Responses  map[string]struct {
+			Content map[string]struct{ Schema any }
+		}
+	}
+}
+
+// TestAnswersAreAsDescribed asks for every path that the OpenAPI document and
+// docs/read-api.md know, and holds the answers against their schemas.
+func TestAnswersAreAsDescribed(t *testing.T) {
+	_, c, m := memoryConsole(t, 3000)
+	text, status, err := get(c.url + "/openapi.json")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status)
+	var spec specification
+	require.NoError(t, json.Unmarshal([]byte(text), &spec))
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	require.NoError(t, err)
+	compiler := jsonschema.NewCompiler()
+	require.NoError(t, compiler.AddResource("openapi.json", document))
+	describes := func(path, status, kind string) *jsonschema.Schema {
+		t.Helper()
+		pointer := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(path)
+		schema, err := compiler.Compile(fmt.Sprintf("openapi.json#/paths/%s/get/responses/%s/content/%s/schema", pointer, status, strings.ReplaceAll(kind, "/", "~1")))
+		require.NoError(t, err, path)
+		return schema
+	}
+	validate := func(schema *jsonschema.Schema, body []byte, what string) {
+		t.Helper()
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+		require.NoError(t, err, what)
+		require.NoError(t, schema.Validate(value), "%s\n%s", what, body)
+	}
+
+	page, err := os.ReadFile("../docs/read-api.md")
+	require.NoError(t, err)
+	for path := range spec.Paths {
+		require.True(t, bytes.Contains(page, []byte("`"+path+"`")), "the page does not name %s", path)
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(/[^`]+)`").FindAllStringSubmatch(string(page), -1) {
+		require.NotEmpty(t, spec.Paths[match[1]], "the page names %s, the document does not", match[1])
+	}
+
+	strategy := m.strategies[slices.IndexFunc(m.strategies, func(s *marketStrategy) bool { return len(s.versions) > 1 })]
+	values := map[string]string{"{account}": m.accounts[0].id, "{stock}": m.stock(), "{strategy}": strategy.code}
+	parameters := map[string]string{
+		"/v1/klines": "stocks=600000.SH,SH600001&last=5", "/v1/trades": "limit=500&from=20250301&to=2025-12-31", "/v1/trades/aggregate": "by=day",
+		"/v1/strategies/{strategy}/params/compare": "a=1&b=2", "/v1/klines/{stock}": "from=2025-03-01", "/v1/accounts": "status=active",
+	}
+	asked := 0
+	for path, methods := range spec.Paths {
+		if _, gets := methods["get"]; !gets || path == "/v1/events" || path == "/metrics" {
+			continue
+		}
+		target := path
+		for name, value := range values {
+			target = strings.ReplaceAll(target, name, value)
+		}
+		text, status, err := get(c.url + target + "?" + parameters[path])
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status, "%s: %s", target, text)
+		validate(describes(path, "200", "application/json"), []byte(text), target)
+		asked++
+
+		text, status, err = get(c.url + target + "?surprise=1")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnprocessableEntity, status, "%s: an unknown parameter", target)
+		validate(describes(path, "422", "application/problem+json"), []byte(text), target)
+	}
+	require.Greater(t, asked, 18)
+
+	for path, want := range map[string]int{
+		"/v1/accounts/nobody1":                                                 404,
+		"/v1/accounts/nobody1/strategies":                                      404,
+		"/v1/strategies/none/params":                                           404,
+		"/v1/strategies/" + strategy.code + "/params?version=9999":             404,
+		"/v1/accounts/nobody1/positions":                                       200,
+		"/v1/accounts/a!/positions":                                            422,
+		"/v1/klines/600000":                                                    422,
+		"/v1/klines/600000.SH?from=2025-02-30":                                 422,
+		"/v1/klines?stocks=" + strings.Repeat("600000.SH,", 100) + "600000.SH": 422,
+		"/v1/trades?limit=100001":                                              422,
+		"/v1/trades/aggregate?by=week":                                         422,
+		"/v1/statistics?wait=11s":                                              422,
+		"/v1/accounts?at_least=999999&wait=50ms":                               504,
+		"/v1/events?after=999999":                                              409,
+		"/v2":                                                                  404,
+	} {
+		text, status, err := get(c.url + path)
+		require.NoError(t, err)
+		require.Equal(t, want, status, "%s: %s", path, text)
+	}
+}
+
+// told is one event of the stream.
+type told struct {
+	id          uint64
+	event, data string
+}
+
+// stream follows /v1/events until n events came or quiet ends it.
+func (c *console) stream(t *testing.T, query string, header string, n int) []told {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/v1/events?"+query, nil)
+	require.NoError(t, err)
+	if header != "" {
+		request.Header.Set("Last-Event-ID", header)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(answer.Body)
+		t.Fatalf("status %d: %s", answer.StatusCode, text)
+	}
+	require.Equal(t, "text/event-stream", answer.Header.Get("Content-Type"))
+	var all []told
+	var one told
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, 1<<20)
+	for len(all) < n && lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ": ")
+		switch name {
+		case "id":
+			one.id, err = strconv.ParseUint(value, 10, 64)
+			require.NoError(t, err)
+		case "event":
+			one.event = value
+		case "data":
+			one.data = value
+		case "":
+			if one.id > 0 {
+				all = append(all, one)
+			}
+			one = told{}
+		}
+	}
+	require.Len(t, all, n, "the stream ended: %v", lines.Err())
+	return all
+}
+
+// TestStreamResumesAnywhere reads the log as server-sent events: whole, from the
+// middle of frames, filtered, and while it grows.
+func TestStreamResumesAnywhere(t *testing.T) {
+	in, c, m := memoryConsole(t, 3000)
+	out := t.TempDir() + "/all.ndjson"
+	mustRun(t, logEnv(in), "replay", "export", "--out", out)
+	raw, err := os.ReadFile(out)
+	require.NoError(t, err)
+	type line struct {
+		Type string
+		Data struct {
+			AccountID string `json:"account_id"`
+		}
+	}
+	var want []told
+	accounts := make(map[uint64]string)
+	for i, text := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+		var l line
+		require.NoError(t, json.Unmarshal([]byte(text), &l))
+		if !strings.HasPrefix(l.Type, "user.") && !strings.HasPrefix(l.Type, "role.") {
+			want = append(want, told{uint64(i + 1), l.Type, ""})
+			accounts[uint64(i+1)] = l.Data.AccountID
+		}
+	}
+	strip := func(all []told) []told {
+		for i := range all {
+			require.NotContains(t, all[i].data, marketHash, "no password hash leaves")
+			require.Contains(t, all[i].data, `"type":"`+all[i].event+`"`)
+			all[i].data = ""
+		}
+		return all
+	}
+	require.Equal(t, want, strip(c.stream(t, "after=0", "", len(want))))
+	for range 10 {
+		at := m.random.IntN(len(want) - 20)
+		after := strconv.FormatUint(want[at].id, 10)
+		require.Equal(t, want[at+1:at+11], strip(c.stream(t, "after="+after, "", 10)), "after %s", after)
+		require.Equal(t, want[at+1:at+11], strip(c.stream(t, "after=1", after, 10)), "Last-Event-ID wins")
+	}
+	filtered := slices.DeleteFunc(slices.Clone(want), func(e told) bool {
+		return !strings.HasPrefix(e.event, "position.") && e.event != "trade.recorded.v1" || accounts[e.id] != m.accounts[0].id
+	})
+	require.NotEmpty(t, filtered)
+	require.Equal(t, filtered, strip(c.stream(t, "after=0&type=position.*,trade.recorded.v1&account="+m.accounts[0].id, "", len(filtered))))
+
+	grown := make(chan []told, 1)
+	go func() { grown <- c.stream(t, "after=3000&type=trade.*", "", 20) }()
+	for range 10 {
+		status, answer := in.post(t, "application/x-ndjson", m.next(20))
+		require.Equal(t, http.StatusOK, status, "%s", answer)
+	}
+	select {
+	case all := <-grown:
+		require.True(t, slices.IsSortedFunc(all, func(a, b told) int { return int(a.id) - int(b.id) }))
+		require.Greater(t, all[0].id, uint64(3000))
+	case <-time.After(20 * time.Second):
+		t.Fatal("events that came later were never told")
+	}
+}
