@@ -46,7 +46,7 @@ func TestSuite(t *testing.T) {
 				SELECT max(revision) + 1, 'wiped', '{"schema":3}' FROM tapedeck_state`))
 			return open
 		},
-		History:   func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{}) },
+		History:   func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{Events: 20}) },
 		Histories: 1000,
 	})
 }

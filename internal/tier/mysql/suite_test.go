@@ -27,7 +27,7 @@ func TestSuite(t *testing.T) {
 				return mysql.Open(t.Context(), mysql.Options{DSN: server.URL()})
 			}
 		},
-		History:   func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{}) },
+		History:   func(t *rapid.T) []*events.Event { return booktest.Histories(t, booktest.Options{Events: 30}) },
 		Histories: 1000,
 	})
 }
