@@ -14,15 +14,20 @@ type Explainer struct {
 	// bySubject are the differences that an event of a subject's id may be
 	// about; a trade's row is known by its event's sequence.
 	bySubject map[string][]int
+	// deals counts each account's trades, for a deal is known by its ordinal.
+	deals map[string]int
 }
 
 // NewExplainer is an Explainer that fills in Sequence.
 func NewExplainer(differences []Difference) *Explainer {
-	x := &Explainer{differences, map[string][]int{}}
+	x := &Explainer{differences, map[string][]int{}, map[string]int{}}
 	for i, d := range differences {
 		owner, part, _ := strings.Cut(d.Key, "/")
-		if d.Kind == book.KindBinding {
+		switch d.Kind {
+		case book.KindBinding:
 			owner = part
+		case book.KindDeal:
+			owner = d.Key
 		}
 		x.bySubject[owner] = append(x.bySubject[owner], i)
 	}
@@ -33,8 +38,9 @@ func NewExplainer(differences []Difference) *Explainer {
 func (x *Explainer) See(e *events.Event) {
 	_, subject, _ := strings.Cut(e.Data.Subject(), "/")
 	ids := []string{subject}
-	if _, ok := e.Data.(*events.TradeRecorded); ok {
-		ids = append(ids, fmt.Sprintf("%020d", e.Sequence))
+	if d, ok := e.Data.(*events.TradeRecorded); ok {
+		x.deals[d.AccountID]++
+		ids = append(ids, fmt.Sprintf("%020d", e.Sequence), fmt.Sprintf("%s/%010d", d.AccountID, x.deals[d.AccountID]))
 	}
 	for _, id := range ids {
 		for _, i := range x.bySubject[id] {

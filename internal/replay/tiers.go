@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -116,22 +117,27 @@ func (e *Env) openTier(name string) (projector.Live, error) {
 	return kind.open(ctx, kind.place(e.CLI.tierFlags))
 }
 
-// eachTier runs do for every selected tier in turn, opened.
+// eachTier runs do for every selected tier in turn, opened. One that fails keeps
+// none of the others from its turn.
 func (e *Env) eachTier(selected string, do func(tier projector.Live) error) error {
 	names, err := e.CLI.selectTiers(selected)
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, name := range names {
+		if e.Context.Err() != nil {
+			return errors.Join(append(failed, e.Context.Err())...)
+		}
 		tier, err := e.openTier(name)
 		if err != nil {
-			return fmt.Errorf("open tier %s: %w", name, err)
+			failed = append(failed, fmt.Errorf("open tier %s: %w", name, err))
+			continue
 		}
-		err = do(tier)
+		if err := do(tier); err != nil {
+			failed = append(failed, fmt.Errorf("tier %s: %w", name, err))
+		}
 		tier.Close()
-		if err != nil {
-			return fmt.Errorf("tier %s: %w", name, err)
-		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
