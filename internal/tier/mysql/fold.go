@@ -118,7 +118,7 @@ func (l loader) masters(t touched) error {
 		{"SELECT id, " + userColumns + " FROM {user} WHERE username IN ", t.users, user},
 		{"SELECT id, " + userColumns + " FROM {user} WHERE email_key IN ", t.emails, user},
 	} {
-		if err := l.in(s.query, "", s.keys.list(), s.f); err != nil {
+		if err := l.in(s.query, s.keys.list(), s.f); err != nil {
 			return err
 		}
 	}
@@ -126,9 +126,9 @@ func (l loader) masters(t touched) error {
 }
 
 // in runs a query for some keys after another.
-func (l loader) in(query, rest string, keys []any, f func(record) error) error {
+func (l loader) in(query string, keys []any, f func(record) error) error {
 	for where, args := range among(keys) {
-		if err := each(l.ctx, l.tx, l.names.sql(query)+where+rest, args, f); err != nil {
+		if err := each(l.ctx, l.tx, l.names.sql(query)+where, args, f); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (l loader) bindings(t touched) error {
 			keys = append(keys, id)
 		}
 	}
-	return l.in("SELECT account_id, strategy_id, "+bindingColumns+" FROM {account_strategy} WHERE account_id IN ", "", keys, func(r record) error {
+	return l.in("SELECT account_id, strategy_id, "+bindingColumns+" FROM {account_strategy} WHERE account_id IN ", keys, func(r record) error {
 		strategy, ok := strategies[idOf(r[1])]
 		if !ok {
 			return nil
@@ -167,7 +167,7 @@ func (l loader) roles(t touched) error {
 	for id := range users {
 		keys = append(keys, id)
 	}
-	return l.in("SELECT user_id, role_id FROM {user_role} WHERE user_id IN ", "", keys, func(r record) error {
+	return l.in("SELECT user_id, role_id FROM {user_role} WHERE user_id IN ", keys, func(r record) error {
 		return l.put(book.UserRole{Username: users[idOf(r[0])], Role: roles[idOf(r[1])]}.Row(), nil, r)
 	})
 }
@@ -197,14 +197,14 @@ func (l loader) params(t touched) error {
 		}
 	}
 	const from = " FROM {strategy_param} WHERE "
-	if err := l.in("SELECT DISTINCT strategy_id, version"+from+"is_active = 1 AND strategy_id IN ", "", keys, put(true)); err != nil {
+	if err := l.in("SELECT DISTINCT strategy_id, version"+from+"is_active = 1 AND strategy_id IN ", keys, put(true)); err != nil {
 		return err
 	}
 	last := map[string]int64{}
 	// MAX(version) GROUP BY reads all versions there are: optimizers take a range
 	// of the primary key for cheaper than its groups.
 	const newest = "SELECT id, COALESCE((SELECT version FROM {strategy_param} FORCE INDEX (PRIMARY) WHERE strategy_id = s.id ORDER BY version DESC LIMIT 1), 0) FROM {strategy} s WHERE id IN "
-	if err := l.in(newest, "", keys, func(r record) error {
+	if err := l.in(newest, keys, func(r record) error {
 		last[strategies[idOf(r[0])]] = idOf(r[1])
 		return nil
 	}); err != nil {
