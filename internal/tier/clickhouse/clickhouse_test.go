@@ -168,14 +168,16 @@ func TestKilledServer(t *testing.T) {
 	for reached < len(tape) {
 		killed := make(chan struct{})
 		if kills < 10 {
-			go func() {
+			time.AfterFunc(time.Duration(kills*37)*time.Millisecond, func() {
 				defer close(killed)
-				time.AfterFunc(time.Duration(kills*37)*time.Millisecond, server.Kill)
-			}()
-			<-killed
+				server.Kill()
+			})
+		} else {
+			close(killed)
 		}
 		kills++
 		reached = applyUntilError(t, server, tape, reached, step)
+		<-killed
 		server.Restart()
 		tier := open(t, server.URL(), false)
 		now, err := tier.Checkpoint(t.Context())

@@ -237,20 +237,25 @@ func TestRepairCrashesAfterEveryStep(t *testing.T) {
 // the files are not.
 func TestDamagedJournalIsRepaired(t *testing.T) {
 	ctx := t.Context()
-	history, cut, dir := threeBatches(t)
-	tier := fill(t, dir, cut[:1])
-	tier.disk = &dyingDisk{left: 11, before: true}
-	require.ErrorIs(t, tier.Apply(ctx, cut[1]), errCrash)
-	require.NoError(t, os.Truncate(tier.path(journalFile), 50))
-	_, err := open(dir, Options{}, unsynced())
-	require.ErrorAs(t, err, new(*DamagedError))
-	inspected, err := open(dir, Options{Inspect: true}, unsynced())
-	require.NoError(t, err)
-	want := foldRows(t, history[:cut[0].To.Sequence])
-	changes := differences(want, dump(t, inspected))
-	require.NotEmpty(t, changes)
-	require.NoError(t, inspected.Repair(ctx, cut[0].To, changes))
-	requireGoesOn(t, dir, cut, history, 0)
+	// The first crash after the journal that leaves a trace in some file.
+	for left := 11; ; left++ {
+		history, cut, dir := threeBatches(t)
+		tier := fill(t, dir, cut[:1])
+		tier.disk = &dyingDisk{left: left, before: true}
+		require.ErrorIs(t, tier.Apply(ctx, cut[1]), errCrash)
+		require.NoError(t, os.Truncate(tier.path(journalFile), 50))
+		_, err := open(dir, Options{}, unsynced())
+		require.ErrorAs(t, err, new(*DamagedError))
+		inspected, err := open(dir, Options{Inspect: true}, unsynced())
+		require.NoError(t, err)
+		changes := differences(foldRows(t, history[:cut[0].To.Sequence]), dump(t, inspected))
+		if len(changes) == 0 {
+			continue
+		}
+		require.NoError(t, inspected.Repair(ctx, cut[0].To, changes))
+		requireGoesOn(t, dir, cut, history, 0)
+		return
+	}
 }
 
 // TestHoldsWorkOnDamagedFiles: replay steers what it is about to mend.
