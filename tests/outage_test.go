@@ -84,7 +84,7 @@ func TestDatabaseHangs(t *testing.T) {
 	}
 	hang(20, "mysql")
 	hang(5, "redis", "clickhouse")
-	flow.end(t, m.made)
+	flow.end(t, 0)
 	d.settle(t, m, projectors...)
 	alive(t, projectors)
 }
@@ -245,7 +245,7 @@ func TestDiskFull(t *testing.T) {
 			return p.isCalm()
 		}, time.Minute, 50*time.Millisecond, "%s does not recover", p.name)
 	}
-	flow.end(t, m.made)
+	flow.end(t, 0)
 	d.settle(t, m, projectors...)
 	alive(t, projectors)
 }
@@ -271,7 +271,7 @@ func TestTwoProjectors(t *testing.T) {
 		pair[dies].kill()
 		second[i] = pair[1-dies]
 	}
-	flow.end(t, m.made+2000)
+	flow.end(t, 12_000*torture(t))
 	d.settle(t, m, second...)
 }
 

@@ -148,9 +148,9 @@ func TestImportedYear(t *testing.T) {
 		Differences []map[string]any `json:"differences"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &answer))
-	require.Equal(t, []map[string]any{{"kind": "held_days", "key": "55009728/600217.SH", "expected": "2", "found": "77"}}, answer.Differences)
+	require.Equal(t, []map[string]any{{"kind": "held_days", "key": "55009728/600217.SH", "expected": "2", "found": "77", "sequence": 3346.0}}, answer.Differences)
 
-	require.Contains(t, mustRun(t, env(), "replay", "rebuild", "--tier", "redis"), "rebuilt redis")
+	require.Contains(t, mustRun(t, env(), "replay", "rebuild", "--tier", "redis"), "proved")
 	mustRun(t, env(), "replay", "verify", "--tier", "all")
 	_, stderr, code := run(t, append(env(), "TAPEDECK_NATS_URL=nats://127.0.0.1:1"), "replay", "status")
 	require.Equal(t, 3, code, stderr)
