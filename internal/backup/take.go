@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
@@ -74,10 +75,13 @@ func take(ctx context.Context, log *eventlog.Log, dir string, options Options) (
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return result, err
 	}
-	if err := syncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
+	if err := durable.SyncDir(filepath.Dir(filepath.Clean(dir))); err != nil {
 		return result, err
 	}
-	held, err := lock(filepath.Join(dir, lockFile))
+	held, err := durable.TryLock(filepath.Join(dir, lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return result, ErrBusy
+	}
 	if err != nil {
 		return result, err
 	}
@@ -272,27 +276,8 @@ func (w *writer) commit() error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(w.dir); err != nil {
+	if err := durable.SyncDir(w.dir); err != nil {
 		return err
 	}
-	temp := filepath.Join(w.dir, ManifestFile+".tmp")
-	if err := writeSynced(temp, text); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, filepath.Join(w.dir, ManifestFile)); err != nil {
-		return err
-	}
-	return syncDir(w.dir)
-}
-
-func writeSynced(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return durable.WriteFile(filepath.Join(w.dir, ManifestFile), text, 0o600)
 }

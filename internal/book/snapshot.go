@@ -8,7 +8,8 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path/filepath"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 )
 
 // A snapshot file is, integers big-endian:
@@ -102,10 +103,7 @@ func (s *Snapshot) WriteFile(path string) error {
 	if err := s.writeSynced(tmp); err != nil {
 		return fmt.Errorf("book: write snapshot: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("book: write snapshot: %w", err)
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.Rename(tmp, path); err != nil {
 		return fmt.Errorf("book: write snapshot: %w", err)
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 )
 
 // anchor is a small file outside the log that remembers the last acknowledged
@@ -51,12 +53,7 @@ func openAnchor(path string) (a *anchor, at Checkpoint, found bool, err error) {
 
 // createAnchor makes the file appear whole or not at all.
 func createAnchor(path string) (*anchor, error) {
-	temporary := path + ".tmp"
-	err := os.WriteFile(temporary, formatAnchor(Checkpoint{}), 0o600)
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
+	if err := durable.WriteFile(path, formatAnchor(Checkpoint{}), 0o600); err != nil {
 		return nil, fmt.Errorf("eventlog: create anchor: %w", err)
 	}
 	file, err := os.OpenFile(filepath.Clean(path), os.O_RDWR, 0)

@@ -6,13 +6,14 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 )
 
 // Auto lets the best tier that is configured be the primary.
@@ -90,7 +91,11 @@ func (p *Primaries) Set(changes map[Kind]string) error {
 	}
 	maps.Copy(next, changes)
 	if p.path != "" {
-		if err := save(p.path, next); err != nil {
+		raw, err := json.Marshal(next, json.Deterministic(true), jsontext.WithIndent("  "))
+		if err == nil {
+			err = durable.WriteFile(p.path, append(raw, '\n'), 0o600)
+		}
+		if err != nil {
 			return fmt.Errorf("query: save primaries: %w", err)
 		}
 	}
@@ -124,23 +129,4 @@ func (p *Primaries) check(set map[Kind]string) error {
 		return &fault
 	}
 	return nil
-}
-
-// save replaces a file: a kill leaves the old text or the new.
-func save(path string, set map[Kind]string) error {
-	raw, err := json.Marshal(set, json.Deterministic(true), jsontext.WithIndent("  "))
-	if err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) //nolint:errcheck // after the rename there is nothing to remove
-	_, err = file.Write(append(raw, '\n'))
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }

@@ -11,8 +11,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 )
 
 // stdout is the --out that stands for standard output.
@@ -123,7 +124,7 @@ func (f *exportFile) place() error {
 	if err := os.Rename(f.building, f.path); err != nil {
 		return errors.Join(err, os.Remove(f.building))
 	}
-	return syncDir(filepath.Dir(f.path))
+	return durable.SyncDir(filepath.Dir(f.path))
 }
 
 // discard leaves nothing behind, unless commit came first.
@@ -133,17 +134,4 @@ func (f *exportFile) discard() {
 	}
 	f.file.Close()
 	_ = os.Remove(f.building) // the next export of this name tries again
-}
-
-// syncDir makes a rename inside dir durable. Windows cannot sync a directory;
-// NTFS journals the rename itself.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
@@ -98,19 +98,7 @@ func writeNew(path string, text []byte, mode fs.FileMode) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return usage("%s exists already and is not overwritten: name a new file", path)
 	}
-	temporary := path + ".tmp"
-	f, err := os.OpenFile(filepath.Clean(temporary), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
+	return durable.WriteFile(path, text, mode)
 }
 
 // Keys are PEM as `openssl genpkey -algorithm ed25519` writes them.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 )
 
 // disk is every change that the tier makes to the file system, one step a
@@ -76,4 +78,4 @@ func (osDisk) Remove(path string) error { return os.RemoveAll(path) }
 
 func (osDisk) MakeDir(path string) error { return os.MkdirAll(path, 0o755) }
 
-func (osDisk) SyncDir(path string) error { return syncDir(path) }
+func (osDisk) SyncDir(path string) error { return durable.SyncDir(path) }

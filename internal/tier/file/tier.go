@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/durable"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
@@ -170,11 +171,11 @@ func (t *Tier) locked(do func() error) error {
 		return err
 	}
 	path := t.live + ".lock"
-	unlock, err := lock(path)
+	lock, err := durable.Lock(path)
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", path, err)
+		return err
 	}
-	return errors.Join(do(), unlock())
+	return errors.Join(do(), lock.Close())
 }
 
 // settle finishes what a crash cut off and reads the manifest: an empty one
