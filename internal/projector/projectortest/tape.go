@@ -3,6 +3,7 @@ package projectortest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 
 	"pgregory.net/rapid"
@@ -95,4 +96,19 @@ func (r *reader) Next(context.Context) (eventlog.Frame, error) {
 	f.Payload = bytes.Clone(f.Payload)
 	r.frames = r.frames[1:]
 	return f, nil
+}
+
+// Checkpoint is one whose chain belongs to its sequence alone.
+func Checkpoint(sequence int) eventlog.Checkpoint {
+	at := eventlog.Checkpoint{Sequence: uint64(sequence)}
+	if sequence > 0 {
+		binary.BigEndian.PutUint64(at.Chain[:], uint64(sequence))
+		at.Chain[31] = 1
+	}
+	return at
+}
+
+// Batch is the events of a tape after from up to to.
+func Batch(tape []*events.Event, from, to int) projector.Batch {
+	return projector.Batch{From: Checkpoint(from), To: Checkpoint(to), Events: tape[from:to]}
 }

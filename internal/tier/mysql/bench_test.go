@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
@@ -23,7 +24,7 @@ func BenchmarkApply(b *testing.B) {
 	const size, keys = 5000, 4
 	b.Run("tier", func(b *testing.B) {
 		tier := open(b, server)
-		require.NoError(b, tier.Apply(b.Context(), batch(steady(0), 0, 6)))
+		require.NoError(b, tier.Apply(b.Context(), projectortest.Batch(steady(0), 0, 6)))
 		at := 6
 		for b.Loop() {
 			b.StopTimer()
@@ -31,7 +32,7 @@ func BenchmarkApply(b *testing.B) {
 			for i := range data {
 				data[i] = &events.ParamSaved{StrategyCode: fmt.Sprint("s", i%4), Version: int64((at+i)/4 + 1), Params: benchParams(at + i), Remark: "调参"}
 			}
-			next := projector.Batch{From: checkpoint(at), To: checkpoint(at + size), Events: tapeOf(data...)}
+			next := projector.Batch{From: projectortest.Checkpoint(at), To: projectortest.Checkpoint(at + size), Events: tapeOf(data...)}
 			b.StartTimer()
 			require.NoError(b, tier.Apply(b.Context(), next))
 			at += size
@@ -67,14 +68,14 @@ func BenchmarkApply(b *testing.B) {
 		wipe(b, db)
 		tier := open(b, server)
 		tape := slices.Concat(tapeOf(accounts(size)...))
-		require.NoError(b, tier.Apply(b.Context(), projector.Batch{To: checkpoint(1), Events: tape}))
+		require.NoError(b, tier.Apply(b.Context(), projector.Batch{To: projectortest.Checkpoint(1), Events: tape}))
 		at := 1
 		for b.Loop() {
 			updates := make([]events.Data, size)
 			for i := range updates {
 				updates[i] = &events.CapitalUpdated{AccountID: fmt.Sprintf("account-%05d", i), TotalAssets: events.Money(at)}
 			}
-			require.NoError(b, tier.Apply(b.Context(), projector.Batch{From: checkpoint(at), To: checkpoint(at + 1), Events: tapeOf(updates...)}))
+			require.NoError(b, tier.Apply(b.Context(), projector.Batch{From: projectortest.Checkpoint(at), To: projectortest.Checkpoint(at + 1), Events: tapeOf(updates...)}))
 			at++
 		}
 		report(b, size, 1)

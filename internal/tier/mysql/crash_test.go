@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/mysql"
 )
@@ -42,7 +43,7 @@ func TestServerKilledMidBatch(t *testing.T) {
 		stopped := make(chan error, 1)
 		go func(from int) {
 			for to := from + step; to <= len(tape); to += step {
-				if err := tier.Apply(t.Context(), batch(tape, to-step, to)); err != nil {
+				if err := tier.Apply(t.Context(), projectortest.Batch(tape, to-step, to)); err != nil {
 					stopped <- err
 					return
 				}
@@ -62,7 +63,7 @@ func TestServerKilledMidBatch(t *testing.T) {
 		}
 		server.Restart()
 		found := eventually(t, tier)
-		require.Contains(t, []eventlog.Checkpoint{checkpoint(at), checkpoint(at + step)}, found, "acknowledged is on disk")
+		require.Contains(t, []eventlog.Checkpoint{projectortest.Checkpoint(at), projectortest.Checkpoint(at + step)}, found, "acknowledged is on disk")
 		at = int(found.Sequence)
 		requireFold(t, tier, tape, at)
 	}
@@ -75,10 +76,10 @@ func TestServerKilledMidBatch(t *testing.T) {
 func TestCheckpointIsFinal(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, tape, ctx := open(t, server), small(), t.Context()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	tx, err := raw(t, server).BeginTx(ctx, nil)
 	require.NoError(t, err)
-	_, err = tx.ExecContext(ctx, "UPDATE tapedeck_checkpoint SET sequence = 15, chain = ?", checkpoint(15).Chain.String())
+	_, err = tx.ExecContext(ctx, "UPDATE tapedeck_checkpoint SET sequence = 15, chain = ?", projectortest.Checkpoint(15).Chain.String())
 	require.NoError(t, err)
 	type answer struct {
 		at  eventlog.Checkpoint
@@ -95,7 +96,7 @@ func TestCheckpointIsFinal(t *testing.T) {
 	case <-time.After(300 * time.Millisecond):
 	}
 	require.NoError(t, tx.Commit())
-	require.Equal(t, answer{at: checkpoint(15)}, <-answered)
+	require.Equal(t, answer{at: projectortest.Checkpoint(15)}, <-answered)
 }
 
 // TestServerHangs: every method comes back with an error in finite time, and
@@ -103,10 +104,10 @@ func TestCheckpointIsFinal(t *testing.T) {
 func TestServerHangs(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, tape, ctx := open(t, server), small(), t.Context()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	server.Pause()
 	began := time.Now()
-	err := tier.Apply(ctx, batch(tape, 9, 15))
+	err := tier.Apply(ctx, projectortest.Batch(tape, 9, 15))
 	require.Error(t, err)
 	require.NotErrorIs(t, err, projector.ErrRefused)
 	require.NotErrorIs(t, err, projector.ErrConflict)
@@ -118,9 +119,9 @@ func TestServerHangs(t *testing.T) {
 	require.Less(t, time.Since(began), 25*time.Second)
 	server.Resume()
 	at := eventually(t, tier)
-	require.Contains(t, []eventlog.Checkpoint{checkpoint(9), checkpoint(15)}, at)
+	require.Contains(t, []eventlog.Checkpoint{projectortest.Checkpoint(9), projectortest.Checkpoint(15)}, at)
 	requireFold(t, tier, tape, int(at.Sequence))
-	require.NoError(t, tier.Apply(ctx, batch(tape, int(at.Sequence), 25)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, int(at.Sequence), 25)))
 	requireFold(t, tier, tape, 25)
 }
 
@@ -130,7 +131,7 @@ func TestServerKilledWhilePromoting(t *testing.T) {
 	const rounds = 6
 	server := testserver.MariaDB(t)
 	tape := small()
-	require.NoError(t, open(t, server).Apply(t.Context(), batch(tape, 0, 25)))
+	require.NoError(t, open(t, server).Apply(t.Context(), projectortest.Batch(tape, 0, 25)))
 	live := 25
 	for round := range rounds {
 		tier := open(t, server)
@@ -138,7 +139,7 @@ func TestServerKilledWhilePromoting(t *testing.T) {
 		plan := fmt.Sprint("plan ", round)
 		shadow, err := tier.Shadow(t.Context(), plan)
 		require.NoError(t, err)
-		require.NoError(t, shadow.Apply(t.Context(), batch(tape, 0, want)))
+		require.NoError(t, shadow.Apply(t.Context(), projectortest.Batch(tape, 0, want)))
 		ctx, cancel := context.WithCancel(t.Context())
 		promoted := make(chan error, 1)
 		go func() { promoted <- shadow.Promote(ctx, projector.Hold{}) }()
@@ -157,9 +158,9 @@ func TestServerKilledWhilePromoting(t *testing.T) {
 		server.Restart()
 		again := open(t, server)
 		at := eventually(t, again)
-		require.Contains(t, []eventlog.Checkpoint{checkpoint(live), checkpoint(want)}, at)
+		require.Contains(t, []eventlog.Checkpoint{projectortest.Checkpoint(live), projectortest.Checkpoint(want)}, at)
 		requireFold(t, again, tape, int(at.Sequence))
-		if at != checkpoint(want) {
+		if at != projectortest.Checkpoint(want) {
 			rerun, err := again.Shadow(t.Context(), plan)
 			require.NoError(t, err)
 			requireFold(t, rerun, tape, want)
@@ -208,7 +209,7 @@ func TestDSNForms(t *testing.T) {
 	tape := small()
 	url := "mysql://a%3Ab:p%40s%2Fs%3A%3Fw%23@" + server.Addr() + "/new%20db?connectionAttributes=program:tapedeck"
 	tier := openDSN(t, mysql.Options{DSN: url})
-	require.NoError(t, tier.Apply(t.Context(), batch(tape, 0, 9)), "the database is made, too")
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 0, 9)), "the database is made, too")
 	requireFold(t, openDSN(t, mysql.Options{DSN: "plain:p@s/s:?w#@tcp(" + server.Addr() + ")/new%20db"}), tape, 9)
 	require.Equal(t, []string{"utf8mb4"}, column(t, raw(t, server), "SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = 'new db'"))
 }

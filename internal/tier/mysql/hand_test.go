@@ -13,6 +13,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
@@ -89,7 +90,7 @@ func TestDamageByHand(t *testing.T) {
 	for _, statement := range slices.Sorted(maps.Keys(damages)) {
 		t.Run(statement, func(t *testing.T) {
 			wipe(t, db)
-			require.NoError(t, tier.Apply(ctx, batch(tape, 0, 25)))
+			require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 25)))
 			exec(t, raw(t, server), lax+statement)
 			_, damaged := dumpRows(t, tier)
 			require.True(t, slices.IsSortedFunc(damaged, func(a, b book.Row) int {
@@ -100,7 +101,7 @@ func TestDamageByHand(t *testing.T) {
 			}), "in order: %v", damaged)
 			changes := difference(damaged, foldRows(t, tape))
 			require.Len(t, changes, damages[statement], "%v", changes)
-			require.NoError(t, tier.Repair(ctx, checkpoint(25), changes))
+			require.NoError(t, tier.Repair(ctx, projectortest.Checkpoint(25), changes))
 			requireFold(t, tier, tape, 25)
 		})
 	}
@@ -110,7 +111,7 @@ func TestDamageByHand(t *testing.T) {
 func TestRepairRefuses(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, tape, ctx := open(t, server), small(), t.Context()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 15)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 15)))
 	value := foldRows(t, tape[:15])[2].Value
 	for _, changes := range [][]projector.Change{
 		{{Kind: book.KindAccount, Key: "acc-01"}},
@@ -118,7 +119,7 @@ func TestRepairRefuses(t *testing.T) {
 		{{Kind: book.KindTrade, Key: "1"}},
 	} {
 		changes = append([]projector.Change{{Kind: book.KindStrategy, Key: "remote", Value: &value}}, changes...)
-		require.ErrorIs(t, tier.Repair(ctx, checkpoint(15), changes), projector.ErrRefused)
+		require.ErrorIs(t, tier.Repair(ctx, projectortest.Checkpoint(15), changes), projector.ErrRefused)
 		requireFold(t, tier, tape, 15)
 	}
 }
@@ -128,14 +129,14 @@ func TestRepairRefuses(t *testing.T) {
 func TestTakenByHand(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, db, tape, ctx := open(t, server), raw(t, server), small(), t.Context()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 8)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 8)))
 	exec(t, db, "UPDATE user SET email = 'Han@example.com'")
-	err := tier.Apply(ctx, batch(tape, 8, 9))
+	err := tier.Apply(ctx, projectortest.Batch(tape, 8, 9))
 	require.ErrorIs(t, err, projector.ErrRefused)
 	require.ErrorContains(t, err, "replay verify")
 	require.Equal(t, []string{"li_lei"}, column(t, db, "SELECT username FROM user"))
 	exec(t, db, "UPDATE user SET email = 'Li@example.com'")
-	require.NoError(t, tier.Apply(ctx, batch(tape, 8, 25)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 8, 25)))
 	requireFold(t, tier, tape, 25)
 }
 
@@ -170,7 +171,7 @@ func TestEdges(t *testing.T) {
 	first, last := *tape[0], *tape[5]
 	first.Time, last.Time = first.Time.AddDate(-35, 0, 0), last.Time.AddDate(175, 11, 0)
 	tape[0], tape[5] = &first, &last
-	require.NoError(t, tier.Apply(t.Context(), batch(tape, 0, 6)))
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 0, 6)))
 	requireFold(t, tier, tape, 6)
 }
 
@@ -190,7 +191,7 @@ func TestAnySubset(t *testing.T) {
 		}
 		for at := 0; at < len(tape); {
 			to := min(len(tape), at+rapid.IntRange(1, 8).Draw(rt, "batch"))
-			require.NoError(rt, tier.Apply(t.Context(), batch(tape, at, to)))
+			require.NoError(rt, tier.Apply(t.Context(), projectortest.Batch(tape, at, to)))
 			at = to
 		}
 		requireFold(rt, tier, tape, len(tape))

@@ -3,7 +3,6 @@ package mysql_test
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/mysql"
 )
@@ -87,21 +87,6 @@ func wipe(t testing.TB, db handle) {
 		UPDATE tapedeck_checkpoint SET sequence = 0, chain = REPEAT('0', 64), hold = NULL, plan = NULL, owner = NULL`)
 }
 
-// checkpoint is one whose chain belongs to its sequence alone.
-func checkpoint(sequence int) eventlog.Checkpoint {
-	at := eventlog.Checkpoint{Sequence: uint64(sequence)}
-	if sequence > 0 {
-		binary.BigEndian.PutUint64(at.Chain[:], uint64(sequence))
-		at.Chain[31] = 1
-	}
-	return at
-}
-
-// batch is the events after from up to to.
-func batch(tape []*events.Event, from, to int) projector.Batch {
-	return projector.Batch{From: checkpoint(from), To: checkpoint(to), Events: tape[from:to]}
-}
-
 var zeroHour = time.Date(2025, 1, 2, 9, 30, 0, 0, events.Zone)
 
 func tapeOf(data ...events.Data) []*events.Event {
@@ -136,7 +121,7 @@ func dumpRows(t rapid.TB, tier projector.Tier) (eventlog.Checkpoint, []book.Row)
 func requireFold(t rapid.TB, tier projector.Tier, tape []*events.Event, at int) {
 	t.Helper()
 	got, rows := dumpRows(t, tier)
-	require.Equal(t, checkpoint(at), got)
+	require.Equal(t, projectortest.Checkpoint(at), got)
 	require.Equal(t, foldRows(t, tape[:at]), rows)
 }
 

@@ -72,7 +72,7 @@ func TestInitSQL(t *testing.T) {
 	require.Equal(t, want, layout(t, byHand))
 
 	tier := openDSN(t, mysql.Options{DSN: written})
-	require.NoError(t, tier.Apply(t.Context(), batch(small(), 0, 25)), "a database made by hand is gone on with")
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(small(), 0, 25)), "a database made by hand is gone on with")
 	requireFold(t, tier, small(), 25)
 }
 
@@ -98,7 +98,7 @@ func TestKilledMigration(t *testing.T) {
 		}
 		require.NoError(t, conn.Close())
 		tier := openDSN(t, mysql.Options{DSN: dsn})
-		require.NoError(t, tier.Apply(t.Context(), batch(small(), 0, 9)), "after %d statements", done)
+		require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(small(), 0, 9)), "after %d statements", done)
 		requireFold(t, tier, small(), 9)
 		require.Equal(t, []string{"0", "1", "2"}, column(t, db, "SELECT version_id FROM tapedeck_schema ORDER BY id"))
 		wipe(t, db)
@@ -152,20 +152,20 @@ func TestProjectorsStartAtOnce(t *testing.T) {
 func TestNewerSchema(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, ctx, tape := open(t, server), t.Context(), small()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	exec(t, raw(t, server), "INSERT INTO tapedeck_schema (version_id, is_applied) VALUES (99, 1)")
 	for name, late := range map[string]*mysql.Tier{"running": tier, "starting": open(t, server)} {
 		_, err := late.Checkpoint(ctx)
 		require.ErrorIs(t, err, projector.ErrRefused, name)
 		require.ErrorContains(t, err, "schema 99, this program knows up to 2")
-		require.ErrorIs(t, late.Apply(ctx, batch(tape, 9, 25)), projector.ErrRefused)
+		require.ErrorIs(t, late.Apply(ctx, projectortest.Batch(tape, 9, 25)), projector.ErrRefused)
 		_, err = late.Shadow(ctx, "plan")
 		require.ErrorIs(t, err, projector.ErrRefused)
 		_, err = late.Dump(ctx, nil)
 		require.ErrorIs(t, err, projector.ErrRefused)
 	}
 	exec(t, raw(t, server), "DELETE FROM tapedeck_schema WHERE version_id = 99")
-	require.NoError(t, tier.Apply(ctx, batch(tape, 9, 25)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 9, 25)))
 	requireFold(t, tier, tape, 25)
 }
 
@@ -180,7 +180,7 @@ func TestFrozenSchema(t *testing.T) {
 	require.Equal(t, []string{"0", "1"}, column(t, db, "SELECT version_id FROM tapedeck_schema ORDER BY id"))
 	tier, tape := openDSN(t, mysql.Options{DSN: dsn}), small()
 	requireFold(t, tier, tape, 15)
-	require.NoError(t, tier.Apply(t.Context(), batch(tape, 15, 25)))
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 15, 25)))
 	requireFold(t, tier, tape, 25)
 	require.Equal(t, []string{"0", "1", "2"}, column(t, db, "SELECT version_id FROM tapedeck_schema ORDER BY id"))
 	shadow, err := tier.Shadow(t.Context(), "plan")
@@ -215,13 +215,13 @@ func TestLostTables(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dsn, db := database(t, server, "lost")
 			tier := openDSN(t, mysql.Options{DSN: dsn})
-			require.NoError(t, tier.Apply(ctx, batch(tape, 0, 15)))
+			require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 15)))
 			require.NoError(t, projectortest.PutHold(ctx, tier, hold))
 			exec(t, db, c.statement)
 
 			// The projector at work finds out by itself, opened anew as the
 			// runner does after any error.
-			require.Error(t, tier.Apply(ctx, batch(tape, 15, 21)))
+			require.Error(t, tier.Apply(ctx, projectortest.Batch(tape, 15, 21)))
 			tier = openDSN(t, mysql.Options{DSN: dsn})
 			at, err := tier.Checkpoint(ctx)
 			require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestLostTables(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.held, got == hold)
 			requireFold(t, tier, tape, 0)
-			require.NoError(t, tier.Apply(ctx, batch(tape, 0, 21)))
+			require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 21)))
 			requireFold(t, tier, tape, 21)
 		})
 	}
@@ -247,13 +247,13 @@ func TestForeignTables(t *testing.T) {
 	_, err := tier.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrForeignData)
 	require.ErrorContains(t, err, "--take-over")
-	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 0, 9)), projector.ErrForeignData)
+	require.ErrorIs(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 9)), projector.ErrForeignData)
 	_, err = tier.Shadow(ctx, "plan")
 	require.ErrorIs(t, err, projector.ErrForeignData)
 	require.Equal(t, []string{"account", "account_strategy", "unrelated"}, column(t, db, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1"), "nothing was touched")
 
 	taking := openDSN(t, mysql.Options{DSN: dsn, TakeOver: true})
-	require.NoError(t, taking.Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, taking.Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	requireFold(t, tier, tape, 9)
 	require.Equal(t, []string{"theirs"}, column(t, db, "SELECT account_id FROM foreign_account"))
 
@@ -267,13 +267,13 @@ func TestForeignTables(t *testing.T) {
 func TestForeignRows(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tape, ctx := small(), t.Context()
-	require.NoError(t, open(t, server).Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, open(t, server).Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	exec(t, raw(t, server), "DELETE FROM tapedeck_checkpoint")
 	_, err := open(t, server).Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrForeignData)
 	taking := openDSN(t, mysql.Options{DSN: server.URL(), TakeOver: true})
 	requireFold(t, taking, tape, 0)
-	require.NoError(t, taking.Apply(ctx, batch(tape, 0, 25)))
+	require.NoError(t, taking.Apply(ctx, projectortest.Batch(tape, 0, 25)))
 	requireFold(t, taking, tape, 25)
 }
 
@@ -281,7 +281,7 @@ func TestForeignRows(t *testing.T) {
 func TestConstraints(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, db := open(t, server), raw(t, server)
-	require.NoError(t, tier.Apply(t.Context(), batch(small(), 0, 15)))
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(small(), 0, 15)))
 	account := func(column, value string) string {
 		columns := map[string]string{"account_id": "'new-01'", "account_name": "'n'", "broker": "'QMT'", "status": "'active'", "initial_capital": "1", "current_capital": "1", "total_assets": "1", "position_value": "0", "created_at": "NOW()", "updated_at": "NOW()"}
 		columns[column] = value

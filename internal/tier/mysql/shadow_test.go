@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
@@ -22,7 +23,7 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 	const rounds = 6
 	server := testserver.MariaDB(t, hasty)
 	tier, tape, ctx := open(t, server), steady(400), t.Context()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 6)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 6)))
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	var polls atomic.Int64
@@ -44,7 +45,7 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 	for round := range rounds {
 		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
-		require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 50*(round+1))))
+		require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, 50*(round+1))))
 		require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 		require.Eventually(t, func() bool { return polls.Swap(0) > 0 || len(failed) > 0 }, waitLong, tick)
 	}
@@ -63,14 +64,14 @@ func TestPromoteBesideABusyProjector(t *testing.T) {
 		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
 		goal := 10 * (round + 1)
-		require.NoError(t, shadow.Apply(ctx, batch(tape, 0, goal)))
+		require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, goal)))
 		at, err := busy.Checkpoint(ctx)
 		require.NoError(t, err)
 		running, stopped, reached := make(chan struct{}), make(chan error, 1), int(at.Sequence)
 		go func() {
 			var transient *driver.MySQLError // deadlock or waiting for a lock: the runner tries again
 			for n := 0; ; {
-				err := busy.Apply(ctx, batch(tape, reached, reached+step))
+				err := busy.Apply(ctx, projectortest.Batch(tape, reached, reached+step))
 				switch {
 				case err == nil:
 					reached += step
@@ -103,18 +104,18 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 	tier, tape, ctx := open(t, server), small(), t.Context()
 	first, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, first.Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, first.Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	second, err := open(t, server).Shadow(ctx, "test")
 	require.NoError(t, err)
 	requireFold(t, second, tape, 9)
-	require.ErrorIs(t, first.Apply(ctx, batch(tape, 9, 15)), projector.ErrConflict, "not into the other's shadow")
+	require.ErrorIs(t, first.Apply(ctx, projectortest.Batch(tape, 9, 15)), projector.ErrConflict, "not into the other's shadow")
 	_, err = first.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrConflict)
 	_, err = first.Dump(ctx, nil)
 	require.ErrorIs(t, err, projector.ErrConflict)
 	require.ErrorIs(t, first.Promote(ctx, projector.Hold{}), projector.ErrConflict)
 	require.NoError(t, first.Discard(ctx), "drops nothing of the other's")
-	require.NoError(t, second.Apply(ctx, batch(tape, 9, 25)))
+	require.NoError(t, second.Apply(ctx, projectortest.Batch(tape, 9, 25)))
 	require.NoError(t, second.Promote(ctx, projector.Hold{}))
 	require.ErrorIs(t, second.Promote(ctx, projector.Hold{}), projector.ErrConflict)
 	require.NoError(t, second.Discard(ctx))
@@ -127,7 +128,7 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 func TestDumpHoldsItsInstant(t *testing.T) {
 	server := testserver.MariaDB(t, hasty)
 	tier, other, tape, ctx := open(t, server), open(t, server), small(), t.Context()
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 9)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 9)))
 	shadow, err := other.Shadow(ctx, "test")
 	require.NoError(t, err)
 	promoted := make(chan error, 1)
@@ -136,7 +137,7 @@ func TestDumpHoldsItsInstant(t *testing.T) {
 	at, err := tier.Dump(ctx, func(r book.Row) error {
 		if first {
 			first = false
-			require.NoError(t, other.Apply(ctx, batch(tape, 9, 25)))
+			require.NoError(t, other.Apply(ctx, projectortest.Batch(tape, 9, 25)))
 			go func() { promoted <- shadow.Promote(ctx, projector.Hold{}) }()
 			select {
 			case err := <-promoted:
@@ -148,7 +149,7 @@ func TestDumpHoldsItsInstant(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.Equal(t, checkpoint(9), at)
+	require.Equal(t, projectortest.Checkpoint(9), at)
 	require.Equal(t, foldRows(t, tape[:9]), rows)
 	require.NoError(t, <-promoted)
 	requireFold(t, tier, tape, 0)

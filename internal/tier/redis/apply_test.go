@@ -12,6 +12,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
@@ -26,7 +27,7 @@ func TestEveryCutEqualsTheFold(t *testing.T) {
 		tape := wild(rt)
 		for from := 0; from < len(tape); {
 			to := rapid.IntRange(from+1, len(tape)).Draw(rt, "to")
-			require.NoError(rt, tier.Apply(t.Context(), batch(tape, from, to)))
+			require.NoError(rt, tier.Apply(t.Context(), projectortest.Batch(tape, from, to)))
 			from = to
 		}
 		requireFold(rt, tier, tape, len(tape))
@@ -43,14 +44,14 @@ func TestKeysAreTheUsersOwn(t *testing.T) {
 		&events.PositionDaysIncremented{AccountID: "55009728", Date: 20251010},
 		&events.PositionClosed{AccountID: "55009728", StockCode: "600000.SH"},
 	)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 3)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 3)))
 	code := "600000.SH"
 	require.Equal(t, map[string]string{code: "3"}, client.HGetAll(ctx, "held_days:55009728").Val())
 	require.Equal(t, map[string]string{code: "8.300"}, client.HGetAll(ctx, "max_prices:55009728").Val())
 	require.Equal(t, map[string]string{code: "7.010"}, client.HGetAll(ctx, "min_prices:55009728").Val())
 	require.Equal(t, "2025-10-10", client.Get(ctx, "_inc_date:55009728").Val())
 
-	require.NoError(t, tier.Apply(ctx, batch(tape, 3, 4)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 3, 4)))
 	require.ElementsMatch(t, []string{"_inc_date:55009728", "tapedeck:checkpoint", "tapedeck:accounts"}, client.Keys(ctx, "*").Val())
 }
 
@@ -63,7 +64,7 @@ func TestLargeBatches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, raw(t, server).FlushDB(t.Context()).Err())
-			require.NoError(t, tier.Apply(t.Context(), batch(tape, 0, len(tape))))
+			require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 0, len(tape))))
 			requireFold(t, tier, tape, len(tape))
 		})
 	}
@@ -76,7 +77,7 @@ func TestLargeBatches(t *testing.T) {
 	}
 	from := 0
 	for _, to := range []int{20_000, 20_001, 40_001} {
-		require.NoError(t, tier.Apply(t.Context(), batch(tape, from, to)))
+		require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, from, to)))
 		requireFold(t, tier, tape, to)
 		from = to
 	}
@@ -86,20 +87,20 @@ func TestConflict(t *testing.T) {
 	server := testserver.Redis(t)
 	first, second := open(t, server), open(t, server)
 	tape := steady(30, 2, 3)
-	require.NoError(t, first.Apply(t.Context(), batch(tape, 0, 10)))
+	require.NoError(t, first.Apply(t.Context(), projectortest.Batch(tape, 0, 10)))
 	for name, b := range map[string]projector.Batch{
-		"again":         batch(tape, 0, 10),
-		"a gap":         batch(tape, 11, 20),
-		"behind":        batch(tape, 9, 20),
-		"another chain": {From: eventlog.Checkpoint{Sequence: 10}, To: checkpoint(20), Events: tape[10:20]},
-		"empty":         {From: checkpoint(9), To: checkpoint(20)},
+		"again":         projectortest.Batch(tape, 0, 10),
+		"a gap":         projectortest.Batch(tape, 11, 20),
+		"behind":        projectortest.Batch(tape, 9, 20),
+		"another chain": {From: eventlog.Checkpoint{Sequence: 10}, To: projectortest.Checkpoint(20), Events: tape[10:20]},
+		"empty":         {From: projectortest.Checkpoint(9), To: projectortest.Checkpoint(20)},
 	} {
 		require.ErrorIs(t, second.Apply(t.Context(), b), projector.ErrConflict, name)
 	}
 	requireFold(t, second, tape, 10)
-	require.NoError(t, second.Apply(t.Context(), batch(tape, 10, 20)))
-	require.NoError(t, second.Apply(t.Context(), projector.Batch{From: checkpoint(20), To: checkpoint(21)}))
-	err := first.Apply(t.Context(), batch(tape, 10, 20))
+	require.NoError(t, second.Apply(t.Context(), projectortest.Batch(tape, 10, 20)))
+	require.NoError(t, second.Apply(t.Context(), projector.Batch{From: projectortest.Checkpoint(20), To: projectortest.Checkpoint(21)}))
+	err := first.Apply(t.Context(), projectortest.Batch(tape, 10, 20))
 	require.ErrorIs(t, err, projector.ErrConflict)
 	require.ErrorContains(t, err, "redis: apply 11–20: the tier is at 21")
 }
@@ -108,12 +109,12 @@ func TestFlushAllBetweenBatches(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client := open(t, server), raw(t, server)
 	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(t.Context(), batch(tape, 0, 10)))
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 0, 10)))
 	require.NoError(t, client.FlushAll(t.Context()).Err())
-	require.ErrorIs(t, tier.Apply(t.Context(), batch(tape, 10, 20)), projector.ErrConflict)
+	require.ErrorIs(t, tier.Apply(t.Context(), projectortest.Batch(tape, 10, 20)), projector.ErrConflict)
 	require.Empty(t, client.Keys(t.Context(), "*").Val(), "nothing was applied")
 	requireFold(t, tier, tape, 0)
-	require.NoError(t, tier.Apply(t.Context(), batch(tape, 0, 20)))
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 0, 20)))
 	requireFold(t, tier, tape, 20)
 }
 
@@ -138,7 +139,7 @@ func TestForeignData(t *testing.T) {
 
 			tape := tapeOf(&events.PositionOpened{AccountID: "55009728", StockCode: "600000.SH"})
 			if key[len(key)-1] == '8' { // the key of an account that the batch changes
-				require.ErrorIs(t, tier.Apply(ctx, batch(tape, 0, 1)), projector.ErrForeignData, "noticed although the look before found nothing")
+				require.ErrorIs(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 1)), projector.ErrForeignData, "noticed although the look before found nothing")
 				require.EqualValues(t, 2, client.DBSize(ctx).Val(), "nothing was applied")
 			}
 
@@ -149,7 +150,7 @@ func TestForeignData(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, at)
 			require.Equal(t, "x", client.Get(ctx, key).Val(), "still there until something takes its place")
-			require.NoError(t, taker.Apply(ctx, batch(tape, 0, 1)))
+			require.NoError(t, taker.Apply(ctx, projectortest.Batch(tape, 0, 1)))
 			requireFold(t, taker, tape, 1)
 			require.Equal(t, "not ours", client.Get(ctx, "held_days").Val())
 		})
@@ -159,11 +160,11 @@ func TestForeignData(t *testing.T) {
 func TestTakeOverLeavesOwnDataAlone(t *testing.T) {
 	server := testserver.Redis(t)
 	tape := steady(30, 2, 3)
-	require.NoError(t, open(t, server).Apply(t.Context(), batch(tape, 0, 10)))
+	require.NoError(t, open(t, server).Apply(t.Context(), projectortest.Batch(tape, 0, 10)))
 	taker, err := redis.Open(t.Context(), redis.Options{URL: server.URL(), TakeOver: true})
 	require.NoError(t, err)
 	defer taker.Close()
-	require.ErrorIs(t, taker.Apply(t.Context(), batch(tape, 0, 5)), projector.ErrConflict)
+	require.ErrorIs(t, taker.Apply(t.Context(), projectortest.Batch(tape, 0, 5)), projector.ErrConflict)
 	requireFold(t, taker, tape, 10)
 }
 
@@ -191,14 +192,14 @@ func TestChangedByHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, client.FlushDB(ctx).Err())
-			require.NoError(t, tier.Apply(ctx, batch(tape, 0, 2)))
+			require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 2)))
 			require.NoError(t, c.damage())
-			err := tier.Apply(ctx, batch(tape, 2, 4))
+			err := tier.Apply(ctx, projectortest.Batch(tape, 2, 4))
 			require.ErrorIs(t, err, projector.ErrRefused)
 			require.ErrorContains(t, err, ":55009728")
 			at, err := tier.Checkpoint(ctx)
 			require.NoError(t, err)
-			require.Equal(t, checkpoint(2), at)
+			require.Equal(t, projectortest.Checkpoint(2), at)
 			require.Zero(t, client.Exists(ctx, "held_days:55009729").Val(), "nothing of the batch was applied")
 
 			var rows []book.Row
@@ -208,10 +209,10 @@ func TestChangedByHand(t *testing.T) {
 
 			shadow, err := tier.Shadow(ctx, "test")
 			require.NoError(t, err)
-			require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 2)))
+			require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, 2)))
 			require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 			requireFold(t, tier, tape, 2)
-			require.NoError(t, tier.Apply(ctx, batch(tape, 2, 4)))
+			require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 2, 4)))
 			requireFold(t, tier, tape, 4)
 		})
 	}
@@ -228,7 +229,7 @@ func TestDamagedCheckpointIsRefused(t *testing.T) {
 		"type":     func() error { return client.Set(ctx, "tapedeck:checkpoint", "10", 0).Err() },
 	} {
 		require.NoError(t, client.FlushDB(ctx).Err())
-		require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+		require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 10)))
 		require.NoError(t, damage())
 		_, err := tier.Checkpoint(ctx)
 		require.ErrorIs(t, err, projector.ErrRefused, name)
@@ -263,18 +264,18 @@ func TestHangingServer(t *testing.T) {
 	server := testserver.Redis(t)
 	tier := open(t, server)
 	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(t.Context(), batch(tape, 0, 10)))
+	require.NoError(t, tier.Apply(t.Context(), projectortest.Batch(tape, 0, 10)))
 	server.Pause()
 	begun := time.Now()
-	err := tier.Apply(t.Context(), batch(tape, 10, 20))
+	err := tier.Apply(t.Context(), projectortest.Batch(tape, 10, 20))
 	require.ErrorContains(t, err, "redis: apply 11–20: ")
 	require.NotErrorIs(t, err, projector.ErrRefused)
 	require.Less(t, time.Since(begun), 20*time.Second)
 	server.Resume()
 	at, err := tier.Checkpoint(t.Context())
 	require.NoError(t, err)
-	if at == checkpoint(10) {
-		if err := tier.Apply(t.Context(), batch(tape, 10, 20)); err != nil {
+	if at == projectortest.Checkpoint(10) {
+		if err := tier.Apply(t.Context(), projectortest.Batch(tape, 10, 20)); err != nil {
 			require.ErrorIs(t, err, projector.ErrConflict, "the late one came first")
 		}
 	}

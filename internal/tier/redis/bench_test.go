@@ -12,6 +12,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
@@ -82,7 +83,7 @@ func BenchmarkSteer(b *testing.B) {
 		tape := steady(2*size.accounts*size.stocks, size.accounts, size.stocks)
 		fill := func(to projector.Tier) {
 			for at := range slices.Collect(slices.Chunk(tape, 20_000)) {
-				require.NoError(b, to.Apply(ctx, batch(tape, at*20_000, min((at+1)*20_000, len(tape)))))
+				require.NoError(b, to.Apply(ctx, projectortest.Batch(tape, at*20_000, min((at+1)*20_000, len(tape)))))
 			}
 		}
 		measure := func(name, command string, step func() error) {
@@ -119,7 +120,7 @@ func BenchmarkSteer(b *testing.B) {
 
 func apply(b *testing.B, tier *redis.Tier, tape []*events.Event, n int) {
 	b.Helper()
-	require.NoError(b, tier.Apply(b.Context(), projector.Batch{From: checkpoint(n), To: checkpoint(n + 1), Events: tape}))
+	require.NoError(b, tier.Apply(b.Context(), projector.Batch{From: projectortest.Checkpoint(n), To: projectortest.Checkpoint(n + 1), Events: tape}))
 }
 
 func report(b *testing.B, size int) {

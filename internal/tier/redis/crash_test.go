@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
@@ -39,7 +40,7 @@ func TestServerKilledMidBatch(t *testing.T) {
 				go func(from int) {
 					defer close(acked)
 					for to := from + step; to <= len(tape); to += step {
-						if err := tier.Apply(t.Context(), batch(tape, to-step, to)); err != nil {
+						if err := tier.Apply(t.Context(), projectortest.Batch(tape, to-step, to)); err != nil {
 							stopped <- err
 							return
 						}
@@ -73,7 +74,7 @@ func TestServerKilledMidBatch(t *testing.T) {
 				case "nothing on disk":
 					require.Zero(t, found)
 				case "always":
-					require.Contains(t, []eventlog.Checkpoint{checkpoint(at), checkpoint(at + step)}, found, "acknowledged is on disk")
+					require.Contains(t, []eventlog.Checkpoint{projectortest.Checkpoint(at), projectortest.Checkpoint(at + step)}, found, "acknowledged is on disk")
 				}
 				at = int(found.Sequence)
 				require.Zero(t, at%step)

@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -12,8 +11,8 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
-	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/redis"
 )
@@ -34,21 +33,6 @@ func raw(t testing.TB, s *testserver.Server) *goredis.Client {
 	client := goredis.NewClient(options)
 	t.Cleanup(func() { client.Close() })
 	return client
-}
-
-// checkpoint is one whose chain belongs to its sequence alone.
-func checkpoint(sequence int) eventlog.Checkpoint {
-	at := eventlog.Checkpoint{Sequence: uint64(sequence)}
-	if sequence > 0 {
-		binary.BigEndian.PutUint64(at.Chain[:], uint64(sequence))
-		at.Chain[31] = 1
-	}
-	return at
-}
-
-// batch is the events after from up to to.
-func batch(tape []*events.Event, from, to int) projector.Batch {
-	return projector.Batch{From: checkpoint(from), To: checkpoint(to), Events: tape[from:to]}
 }
 
 func tapeOf(data ...events.Data) []*events.Event {
@@ -84,7 +68,7 @@ func requireFold(t rapid.TB, tier projector.Tier, tape []*events.Event, at int) 
 	t.Helper()
 	got, err := tier.Checkpoint(context.Background())
 	require.NoError(t, err)
-	require.Equal(t, checkpoint(at), got)
+	require.Equal(t, projectortest.Checkpoint(at), got)
 	require.Equal(t, foldRows(t, tape[:at]), dumpRows(t, tier))
 }
 

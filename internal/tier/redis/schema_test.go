@@ -58,7 +58,7 @@ func TestSchema1MigratesForward(t *testing.T) {
 	const end = 5
 	for name, write := range map[string]func(ctx context.Context, tier *redis.Tier) (at int, err error){
 		"apply": func(ctx context.Context, tier *redis.Tier) (int, error) {
-			return end + 1, tier.Apply(ctx, batch(tape, end, end+1))
+			return end + 1, tier.Apply(ctx, projectortest.Batch(tape, end, end+1))
 		},
 		"hold": func(ctx context.Context, tier *redis.Tier) (int, error) {
 			return end, projectortest.PutHold(ctx, tier, projector.Hold{Until: end, Reason: "test"})
@@ -67,14 +67,14 @@ func TestSchema1MigratesForward(t *testing.T) {
 			return end, projectortest.PutHold(ctx, tier, projector.Hold{})
 		},
 		"repair": func(ctx context.Context, tier *redis.Tier) (int, error) {
-			return end, tier.Repair(ctx, checkpoint(end), nil)
+			return end, tier.Repair(ctx, projectortest.Checkpoint(end), nil)
 		},
 		"promote": func(ctx context.Context, tier *redis.Tier) (int, error) {
 			shadow, err := tier.Shadow(ctx, "")
 			if err != nil {
 				return 0, err
 			}
-			if err := shadow.Apply(ctx, batch(tape, 0, 3)); err != nil {
+			if err := shadow.Apply(ctx, projectortest.Batch(tape, 0, 3)); err != nil {
 				return 0, err // what schema 1 left there is not empty
 			}
 			return 3, shadow.Promote(ctx, projector.Hold{})
@@ -111,11 +111,11 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 10)))
 	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
 	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 10)))
 	previous, err := tier.Previous(ctx)
 	require.NoError(t, err)
 	shadow, err = tier.Shadow(ctx, "test")
@@ -124,11 +124,11 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	_, err = tier.Checkpoint(ctx)
 	require.ErrorIs(t, err, projector.ErrRefused)
 	require.ErrorContains(t, err, `the tier has schema "3", this program knows 2`)
-	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrRefused)
+	require.ErrorIs(t, tier.Apply(ctx, projectortest.Batch(tape, 10, 20)), projector.ErrRefused)
 	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrRefused)
 	require.ErrorIs(t, previous.Promote(ctx, projector.Hold{}), projector.ErrRefused)
 	require.ErrorIs(t, projectortest.PutHold(ctx, tier, projector.Hold{}), projector.ErrRefused)
-	require.ErrorIs(t, tier.Repair(ctx, checkpoint(10), nil), projector.ErrRefused)
+	require.ErrorIs(t, tier.Repair(ctx, projectortest.Checkpoint(10), nil), projector.ErrRefused)
 	_, err = tier.Hold(ctx)
 	require.ErrorIs(t, err, projector.ErrRefused)
 	_, err = tier.Shadow(ctx, "test")

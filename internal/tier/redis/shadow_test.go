@@ -13,6 +13,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
@@ -29,7 +30,7 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 		}
 		return tape[len(tape)-accounts:]
 	}
-	require.NoError(t, tier.Apply(ctx, projector.Batch{To: checkpoint(1), Events: generation(1)}))
+	require.NoError(t, tier.Apply(ctx, projector.Batch{To: projectortest.Checkpoint(1), Events: generation(1)}))
 
 	var polls atomic.Int64
 	reading, stop := context.WithCancel(ctx)
@@ -47,7 +48,7 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 	for g := 2; g <= rounds; g++ {
 		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
-		require.NoError(t, shadow.Apply(ctx, projector.Batch{To: checkpoint(g), Events: generation(g)}))
+		require.NoError(t, shadow.Apply(ctx, projector.Batch{To: projectortest.Checkpoint(g), Events: generation(g)}))
 		require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 		require.NoError(t, shadow.Discard(ctx))
 		require.Eventually(t, func() bool { return polls.Swap(0) > 0 || reading.Err() != nil || len(failed) > 0 }, waitLong, tick)
@@ -56,7 +57,7 @@ func TestReaderSeesOldOrNew(t *testing.T) {
 	require.NoError(t, <-failed)
 	at, err := tier.Checkpoint(ctx)
 	require.NoError(t, err)
-	require.Equal(t, checkpoint(rounds), at)
+	require.Equal(t, projectortest.Checkpoint(rounds), at)
 	keys, err := raw(t, server).DBSize(ctx).Result()
 	require.NoError(t, err)
 	require.EqualValues(t, 2*(accounts+2), keys, "nothing but the last two generations is left")
@@ -93,17 +94,17 @@ func TestPromoteDropsWhatTheLiveTierGotMeanwhile(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, ctx := open(t, server), t.Context()
 	tape := steady(30, 10, 3)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 5)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 5)))
 	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 3)))
-	require.NoError(t, tier.Apply(ctx, batch(tape, 5, 10)))
+	require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, 3)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 5, 10)))
 	require.NoError(t, raw(t, server).HSet(ctx, "min_prices:byhand", "600000.SH", "1").Err())
 	requireFold(t, shadow, tape, 3)
 	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 	requireFold(t, tier, tape, 3)
-	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 10, 20)), projector.ErrConflict)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 3, 20)))
+	require.ErrorIs(t, tier.Apply(ctx, projectortest.Batch(tape, 10, 20)), projector.ErrConflict)
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 3, 20)))
 	requireFold(t, tier, tape, 20)
 }
 
@@ -111,20 +112,20 @@ func TestPromoteTwiceAndDiscard(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 10)))
 
 	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
+	require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, 20)))
 	require.NoError(t, shadow.Discard(ctx))
 	require.Empty(t, client.Keys(ctx, "tapedeck:shadow:*").Val())
 	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrConflict, "a discarded shadow must not empty the live tier")
-	require.ErrorIs(t, shadow.Apply(ctx, batch(tape, 20, 30)), projector.ErrConflict)
+	require.ErrorIs(t, shadow.Apply(ctx, projectortest.Batch(tape, 20, 30)), projector.ErrConflict)
 	requireFold(t, tier, tape, 10)
 
 	shadow, err = tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
+	require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, 20)))
 	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 	require.ErrorIs(t, shadow.Promote(ctx, projector.Hold{}), projector.ErrConflict)
 	require.NoError(t, shadow.Discard(ctx))
@@ -147,12 +148,12 @@ func TestTwoRebuildsAtOnce(t *testing.T) {
 			tape := steady(30, 2, 3)
 			first, err := tier.Shadow(ctx, "test")
 			require.NoError(t, err)
-			require.NoError(t, first.Apply(ctx, batch(tape, 0, 10)))
+			require.NoError(t, first.Apply(ctx, projectortest.Batch(tape, 0, 10)))
 			second, err := open(t, server).Shadow(ctx, plan)
 			require.NoError(t, err)
 			requireFold(t, second, tape, at)
-			require.ErrorIs(t, first.Apply(ctx, batch(tape, at, 20)), projector.ErrConflict, "not into the other's shadow")
-			require.NoError(t, second.Apply(ctx, batch(tape, at, 20)))
+			require.ErrorIs(t, first.Apply(ctx, projectortest.Batch(tape, at, 20)), projector.ErrConflict, "not into the other's shadow")
+			require.NoError(t, second.Apply(ctx, projectortest.Batch(tape, at, 20)))
 			_, err = first.Checkpoint(ctx)
 			require.ErrorIs(t, err, projector.ErrConflict)
 			_, err = first.Dump(ctx, func(book.Row) error { return nil })
@@ -177,7 +178,7 @@ func TestAnotherPlanDropsWhatIsWrittenMeanwhile(t *testing.T) {
 		running, stopped := make(chan struct{}), make(chan error, 1)
 		go func() {
 			for to := 1; ; to++ {
-				if err := old.Apply(ctx, batch(tape, to-1, to)); err != nil {
+				if err := old.Apply(ctx, projectortest.Batch(tape, to-1, to)); err != nil {
 					stopped <- err
 					return
 				}
@@ -200,11 +201,11 @@ func TestPreviousIsTheOneThatWasOpened(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 10)))
 	require.NoError(t, client.HSet(ctx, "min_prices:byhand", "600000.SH", "1").Err())
 	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, 20)))
+	require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, 20)))
 	require.NoError(t, shadow.Promote(ctx, projector.Hold{Until: 20, Reason: "test"}))
 	require.Zero(t, client.Exists(ctx, "min_prices:byhand").Val(), "it went with what it lay in")
 
@@ -241,11 +242,11 @@ func TestPromoteBesideABusyProjector(t *testing.T) {
 		require.NoError(t, raw(t, server).FlushDB(ctx).Err())
 		shadow, err := tier.Shadow(ctx, "test")
 		require.NoError(t, err)
-		require.NoError(t, shadow.Apply(ctx, batch(tape, 0, round)))
+		require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, round)))
 		running, stopped := make(chan struct{}), make(chan error, 1)
 		go func() {
 			for to := 1; ; to++ {
-				if err := busy.Apply(ctx, batch(tape, to-1, to)); err != nil {
+				if err := busy.Apply(ctx, projectortest.Batch(tape, to-1, to)); err != nil {
 					stopped <- err
 					return
 				}

@@ -27,7 +27,7 @@ func TestHoldBindsAProjectorAtWork(t *testing.T) {
 		running, stopped := make(chan struct{}), make(chan error, 1)
 		go func(from int) {
 			for to := from + 1; ; to++ {
-				if err := busy.Apply(ctx, batch(tape, to-1, to)); err != nil {
+				if err := busy.Apply(ctx, projectortest.Batch(tape, to-1, to)); err != nil {
 					stopped <- err
 					return
 				}
@@ -55,24 +55,24 @@ func TestHoldIsNotForgotten(t *testing.T) {
 	steering, tier, ctx := open(t, server), open(t, server), t.Context()
 	tape := steady(30, 2, 3)
 	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: 10, Reason: "first"}))
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 10)))
-	err := tier.Apply(ctx, batch(tape, 10, 20))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 10)))
+	err := tier.Apply(ctx, projectortest.Batch(tape, 10, 20))
 	require.ErrorIs(t, err, projector.ErrHeld)
 	require.ErrorContains(t, err, "redis: apply 11–20: it may not pass sequence 10 (first)")
 	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: 10, Reason: "second"}))
-	require.ErrorContains(t, tier.Apply(ctx, batch(tape, 10, 20)), "(second)")
+	require.ErrorContains(t, tier.Apply(ctx, projectortest.Batch(tape, 10, 20)), "(second)")
 	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{}))
-	require.NoError(t, tier.Apply(ctx, batch(tape, 10, 20)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 10, 20)))
 
 	expires := time.Now().Add(200 * time.Millisecond)
 	require.NoError(t, projectortest.PutHold(ctx, steering, projector.Hold{Until: 20, Reason: "for a while", Expires: expires}))
-	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 20, 30)), projector.ErrHeld)
-	require.Eventually(t, func() bool { return tier.Apply(ctx, batch(tape, 20, 30)) == nil }, waitLong, tick)
+	require.ErrorIs(t, tier.Apply(ctx, projectortest.Batch(tape, 20, 30)), projector.ErrHeld)
+	require.Eventually(t, func() bool { return tier.Apply(ctx, projectortest.Batch(tape, 20, 30)) == nil }, waitLong, tick)
 	require.False(t, time.Now().Before(expires))
 	requireFold(t, tier, tape, 30)
 
 	require.NoError(t, raw(t, server).HSet(ctx, "tapedeck:checkpoint", "hold", "soon").Err())
-	require.ErrorIs(t, tier.Apply(ctx, projector.Batch{From: checkpoint(30), To: checkpoint(31)}), projector.ErrRefused)
+	require.ErrorIs(t, tier.Apply(ctx, projector.Batch{From: projectortest.Checkpoint(30), To: projectortest.Checkpoint(31)}), projector.ErrRefused)
 	_, err = tier.Hold(ctx)
 	require.ErrorIs(t, err, projector.ErrRefused)
 }
@@ -91,12 +91,12 @@ func TestHoldMakesNoForeignDataOurs(t *testing.T) {
 	_, err = late.Dump(ctx, func(book.Row) error { return nil })
 	require.ErrorIs(t, err, projector.ErrForeignData)
 	tape := tapeOf(&events.PositionOpened{AccountID: "55009728", StockCode: "600001.SH"})
-	require.ErrorIs(t, tier.Apply(ctx, batch(tape, 0, 1)), projector.ErrForeignData)
+	require.ErrorIs(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 1)), projector.ErrForeignData)
 
 	taker, err := redis.Open(ctx, redis.Options{URL: server.URL(), TakeOver: true})
 	require.NoError(t, err)
 	defer taker.Close()
-	require.NoError(t, taker.Apply(ctx, batch(tape, 0, 1)))
+	require.NoError(t, taker.Apply(ctx, projectortest.Batch(tape, 0, 1)))
 	requireFold(t, taker, tape, 1)
 }
 
@@ -106,7 +106,7 @@ func TestRepairWhatWasChangedByHand(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, client, ctx := open(t, server), raw(t, server), t.Context()
 	tape := steady(60, 3, 5)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 60)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 60)))
 	for _, damage := range []error{
 		client.HSet(ctx, "held_days:account000", "600000.SH", "abc", "by/hand", "1", "a", "2").Err(),
 		client.HDel(ctx, "held_days:account001", "600000.SH").Err(),
@@ -122,7 +122,7 @@ func TestRepairWhatWasChangedByHand(t *testing.T) {
 	}
 	want, got := foldRows(t, tape), dumpRows(t, tier)
 	require.NotEqual(t, want, got)
-	require.NoError(t, tier.Repair(ctx, checkpoint(60), difference(got, want)))
+	require.NoError(t, tier.Repair(ctx, projectortest.Checkpoint(60), difference(got, want)))
 	requireFold(t, tier, tape, 60)
 	require.Empty(t, client.Keys(ctx, "*else*").Val())
 }
@@ -153,7 +153,7 @@ func TestRepairIsAllOrNothing(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, ctx := open(t, server), t.Context()
 	tape := steady(30, 2, 3)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, 30)))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, 30)))
 	value := "9"
 	good := projector.Change{Kind: book.KindHeldDays, Key: "account000/600000.SH", Value: &value}
 	for name, bad := range map[string]projector.Change{
@@ -162,15 +162,15 @@ func TestRepairIsAllOrNothing(t *testing.T) {
 		"held days of no stock": {Kind: book.KindHeldDays, Key: "account000", Value: &value},
 		"a date of a stock":     {Kind: book.KindIncDate, Key: "account000/600000.SH", Value: &value},
 	} {
-		require.ErrorContains(t, tier.Repair(ctx, checkpoint(30), []projector.Change{good, bad}), "redis: repair at 30: ", name)
+		require.ErrorContains(t, tier.Repair(ctx, projectortest.Checkpoint(30), []projector.Change{good, bad}), "redis: repair at 30: ", name)
 	}
-	require.ErrorIs(t, tier.Repair(ctx, checkpoint(29), []projector.Change{good}), projector.ErrConflict)
+	require.ErrorIs(t, tier.Repair(ctx, projectortest.Checkpoint(29), []projector.Change{good}), projector.ErrConflict)
 	requireFold(t, tier, tape, 30)
 
 	require.NoError(t, raw(t, server).Set(ctx, "max_prices:account009", "not a hash", 0).Err())
 	onString := projector.Change{Kind: book.KindMaxPrice, Key: "account009/600000.SH", Value: &value}
 	before := dumpRows(t, tier)
-	require.ErrorIs(t, tier.Repair(ctx, checkpoint(30), []projector.Change{good, onString}), projector.ErrRefused)
+	require.ErrorIs(t, tier.Repair(ctx, projectortest.Checkpoint(30), []projector.Change{good, onString}), projector.ErrRefused)
 	require.Equal(t, before, dumpRows(t, tier))
 }
 
@@ -186,7 +186,7 @@ func TestDumpBesideNewAccounts(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() {
 		for to := 1; to <= len(tape) && ctx.Err() == nil; to++ {
-			if err := busy.Apply(t.Context(), batch(tape, to-1, to)); err != nil {
+			if err := busy.Apply(t.Context(), projectortest.Batch(tape, to-1, to)); err != nil {
 				stopped <- err
 				return
 			}
@@ -218,10 +218,10 @@ func TestManyAccounts(t *testing.T) {
 	server := testserver.Redis(t)
 	tier, ctx := open(t, server), t.Context()
 	tape := steady(2*accounts*stocks, accounts, stocks)
-	require.NoError(t, tier.Apply(ctx, batch(tape, 0, len(tape))))
+	require.NoError(t, tier.Apply(ctx, projectortest.Batch(tape, 0, len(tape))))
 	shadow, err := tier.Shadow(ctx, "test")
 	require.NoError(t, err)
-	require.NoError(t, shadow.Apply(ctx, batch(tape, 0, accounts)))
+	require.NoError(t, shadow.Apply(ctx, projectortest.Batch(tape, 0, accounts)))
 	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 	requireFold(t, tier, tape, accounts)
 	previous, err := tier.Previous(ctx)
