@@ -29,10 +29,21 @@ type Hold struct {
 // IsZero reports whether this is no hold.
 func (h Hold) IsZero() bool { return h == Hold{} }
 
+// Expired reports whether the hold has ended by itself.
+func (h Hold) Expired(now time.Time) bool { return !h.Expires.IsZero() && !now.Before(h.Expires) }
+
+// IsBarrier reports whether the hold is one that a command lets stand only for
+// as long as it works.
+func (h Hold) IsBarrier() bool { return !h.Expires.IsZero() }
+
 // Stops reports whether the hold forbids to bring a tier to a sequence.
 func (h Hold) Stops(sequence uint64, now time.Time) bool {
-	return !h.IsZero() && sequence > h.Until && (h.Expires.IsZero() || now.Before(h.Expires))
+	return !h.IsZero() && sequence > h.Until && !h.Expired(now)
 }
+
+// Holds reports whether the hold keeps the tier anywhere: one that only says
+// which events are parked does not.
+func (h Hold) Holds(now time.Time) bool { return h.Reason != "" && !h.Expired(now) }
 
 // Admits is nil when a batch may be applied to a live tier under the hold. It
 // wraps ErrHeld, or ErrConflict when the batch was cut for another parking.

@@ -22,23 +22,9 @@ func (r *Runner) park(ctx context.Context, log *eventlog.Log, player Player, tie
 	if err != nil || culprit == nil {
 		return err
 	}
-	record := &events.Event{
-		// The time makes it a record of this attempt: an event may be parked again
-		// after a rollback, and for another reason.
-		ID:     fmt.Sprintf("parked-%s-%d-%d", tier.Name(), culprit.Sequence, time.Now().UnixMilli()),
-		Source: "projector/" + tier.Name(),
-		Time:   time.Now(),
-		Data: &events.TierParked{
-			Tier: tier.Name(), Action: "parked", About: culprit.Data.Subject(),
-			Sequence: int64(culprit.Sequence), Reason: short(reason),
-		},
-	}
-	line, err := record.AppendJSON(nil)
-	if err == nil {
-		err = log.Publish(ctx, line)
-	}
-	if err != nil {
-		return fmt.Errorf("record that event %d is parked: %w", culprit.Sequence, err)
+	parked := ParkedSubject{culprit.Data.Subject(), culprit.Sequence, short(reason)}
+	if err := RecordParking(ctx, log, "projector/"+tier.Name(), tier.Name(), "parked", parked); err != nil {
+		return err
 	}
 	was, err := tier.Hold(ctx)
 	if err != nil {
@@ -48,7 +34,7 @@ func (r *Runner) park(ctx context.Context, log *eventlog.Log, player Player, tie
 	if err != nil {
 		return err
 	}
-	parking.Parked = append(parking.Parked, ParkedSubject{culprit.Data.Subject(), culprit.Sequence, short(reason)})
+	parking.Parked = append(parking.Parked, parked)
 	hold, err := was.WithParking(parking)
 	if err != nil {
 		return err
@@ -59,6 +45,27 @@ func (r *Runner) park(ctx context.Context, log *eventlog.Log, player Player, tie
 	r.Logger.Error("event parked: a human must act", "tier", tier.Name(), "sequence", culprit.Sequence,
 		"subject", culprit.Data.Subject(), "error", reason, "next", "replay parked show --tier "+tier.Name())
 	return errParked
+}
+
+// RecordParking puts on the log what is done about a parked subject: action is
+// parked, retried or discarded. The time makes each a record of its own: an event
+// may be parked again after a rollback, and for another reason.
+func RecordParking(ctx context.Context, log *eventlog.Log, source, tier, action string, parked ParkedSubject) error {
+	now := time.Now()
+	record := &events.Event{
+		ID:     fmt.Sprintf("%s-%s-%d-%d", action, tier, parked.From, now.UnixMilli()),
+		Source: source,
+		Time:   now,
+		Data:   &events.TierParked{Tier: tier, Action: action, About: parked.Subject, Sequence: int64(parked.From), Reason: parked.Reason},
+	}
+	line, err := record.AppendJSON(nil)
+	if err == nil {
+		err = log.Publish(ctx, line)
+	}
+	if err != nil {
+		return fmt.Errorf("record that event %d is %s: %w", parked.From, action, err)
+	}
+	return nil
 }
 
 // short cuts a reason to what an event may hold.

@@ -212,7 +212,7 @@ func position(ctx context.Context, tier Live) (eventlog.Checkpoint, Hold, error)
 	if err != nil {
 		return at, hold, fmt.Errorf("%s: read hold: %w", tier.Name(), err)
 	}
-	if !hold.Expires.IsZero() && time.Now().After(hold.Expires) {
+	if hold.Expired(time.Now()) {
 		hold = hold.Released()
 	}
 	return at, hold, nil

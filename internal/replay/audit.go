@@ -1,13 +1,10 @@
 package replay
 
 import (
-	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/backup"
@@ -56,7 +53,7 @@ func (c auditCommand) Run(e *Env) error {
 		if err := e.walk(places, &answer); err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}
-		byIngest, err := e.askIngest()
+		byIngest, err := e.ingestAnchor()
 		if err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}
@@ -192,29 +189,21 @@ func (e *Env) walk(places []*remembered, answer *auditAnswer) error {
 	}
 }
 
-// askIngest asks the log's only writer, which remembers the last acknowledged
-// sequence outside the log, whether the log still reaches it. An ingest that
-// does not run cannot be asked; then the answer is nil.
-func (e *Env) askIngest() (*remembered, error) {
-	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.CLI.IngestURL+"/readyz", nil)
-	if err != nil {
-		return nil, usage("--ingest-url %s: %v", settings.Redact(e.CLI.IngestURL), err)
+// ingestAnchor asks the log's only writer, which remembers the last acknowledged
+// sequence outside the log, whether the log still reaches it; nil when it does
+// not run and cannot be asked.
+func (e *Env) ingestAnchor() (*remembered, error) {
+	ready, reason, err := e.askIngest()
+	if errors.Is(err, errUsage) {
+		return nil, err
 	}
-	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		fmt.Fprintf(e.Err, "ingest at %s was not asked for its anchor: %v\n", settings.Redact(e.CLI.IngestURL), err)
 		return nil, nil
 	}
-	defer answer.Body.Close()
-	p := &remembered{Source: "ingest", Held: answer.StatusCode == http.StatusOK}
-	if !p.Held {
-		reason, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
-		if err != nil {
-			return nil, fmt.Errorf("ask ingest for its anchor: %w", err)
-		}
-		p.Problem = "it does not go on with this log: " + strings.TrimSpace(string(reason))
+	p := &remembered{Source: "ingest", Held: ready}
+	if !ready {
+		p.Problem = "it does not go on with this log: " + reason
 	}
 	return p, nil
 }

@@ -207,7 +207,7 @@ func (c cutCommand) await(e *Env, tier projector.Live, sequence uint64) error {
 		if err != nil {
 			return fmt.Errorf("%s: read hold: %w", tier.Name(), err)
 		}
-		if hold.Stops(sequence, time.Now()) && hold.Expires.IsZero() {
+		if hold.Stops(sequence, time.Now()) && !hold.IsBarrier() {
 			return fmt.Errorf("%s is held at sequence %d (%s): replay resume --tier %s: %w", tier.Name(), at.Sequence, hold.Reason, tier.Name(), errUnhealthy)
 		}
 		if time.Now().After(deadline) {
@@ -220,21 +220,16 @@ func (c cutCommand) await(e *Env, tier projector.Live, sequence uint64) error {
 }
 
 func (c cutCommand) compare(e *Env, log *eventlog.Log, name string, dump *proof.Dump) (verifyAnswer, error) {
-	answer := verifyAnswer{
-		Tier: name, Sequence: dump.At.Sequence, Chain: dump.At.Chain.String(),
-		Rows: dump.Rows, Digest: dump.Digest(), Differences: []proof.Difference{},
-	}
 	tier, err := e.openTier(name)
+	if err != nil {
+		return verifyAnswer{}, err
+	}
+	defer tier.Close()
+	answer, err := e.proveDump(log, tier, dump, projector.Bound{}.Includes, c.proofFlags)
 	if err != nil {
 		return answer, err
 	}
-	kinds := tier.Kinds()
-	tier.Close()
-	if err := e.compare(log, dump, kinds, projector.Bound{}.Includes, c.proofFlags, &answer); err != nil {
-		return answer, err
-	}
-	answer.Equal = len(answer.Differences) == 0
-	return answer, e.explain(log, dump.At, projector.Bound{}.Includes, answer.Differences)
+	return answer, e.explain(log, answer)
 }
 
 func (a cutAnswer) text(w io.Writer) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 )
 
 type healthCommand struct {
@@ -96,25 +97,35 @@ func (c healthCommand) overLog(e *Env, log *eventlog.Log, add func(name, state, 
 
 // ingestHealth asks ingest whether it accepts events.
 func (e *Env) ingestHealth() (state, detail string) {
+	ready, reason, err := e.askIngest()
+	switch {
+	case err != nil:
+		return stateDown, err.Error()
+	case !ready:
+		return stateDegraded, reason
+	}
+	return stateOK, "accepts events"
+}
+
+// askIngest asks ingest whether it goes on with its log; if not, why. An error
+// tells that it did not answer.
+func (e *Env) askIngest() (ready bool, reason string, err error) {
 	ctx, cancel := context.WithTimeout(e.Context, e.CLI.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.CLI.IngestURL+"/readyz", nil)
 	if err != nil {
-		return stateDown, err.Error()
+		return false, "", usage("--ingest-url %s: %v", settings.Redact(e.CLI.IngestURL), err)
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return stateDown, err.Error()
+		return false, "", fmt.Errorf("ask ingest: %w", err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<12))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
 	if err != nil {
-		return stateDown, err.Error()
+		return false, fmt.Sprintf("its answer breaks off: %v", err), nil
 	}
-	if answer.StatusCode != http.StatusOK {
-		return stateDegraded, strings.TrimSpace(string(text))
-	}
-	return stateOK, "accepts events"
+	return answer.StatusCode == http.StatusOK, strings.TrimSpace(string(text)), nil
 }
 
 func (a healthAnswer) text(w io.Writer) {

@@ -86,17 +86,16 @@ var errBusy = errors.New("another command works on the tier")
 func (b *barrier) set(until uint64, reason string) error {
 	for {
 		err := changeHold(b.env.Context, b.tier, func(was projector.Hold) (projector.Hold, error) {
-			standing := was.Expires.IsZero()
+			now := time.Now()
 			b.before = was
-			if !standing {
+			switch {
+			case was.IsBarrier() && !was.Expired(now):
+				return was, errBusy
+			case was.IsBarrier():
 				b.before = was.Released()
-			}
-			switch stops := was.Stops(until+1, time.Now()); {
-			case stops && standing:
+			case was.Stops(until+1, now):
 				b.none = true
 				return was, nil
-			case stops || !standing && time.Now().Before(was.Expires):
-				return was, errBusy
 			}
 			return projector.Hold{
 				Until: until, Reason: reason, Owner: b.owner, Bound: was.Bound, Parking: was.Parking,

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
@@ -107,28 +106,27 @@ func (c parkedShow) Run(e *Env) error {
 	})
 }
 
-type parkedRetry struct {
+// unparkFlags name the subject that shall go on.
+type unparkFlags struct {
 	Tier    string `help:"Tier whose events wait." enum:"redis,mysql,clickhouse,file" required:""`
 	Subject string `help:"Subject to let go on, e.g. account/55009728." required:"" placeholder:"SUBJECT"`
 	proofFlags
 }
 
+type parkedRetry struct{ unparkFlags }
+
 // Run implements the command.
 func (c parkedRetry) Run(e *Env) error {
-	return e.unpark(c.Tier, c.Subject, "retried", c.proofFlags, func(parking projector.Parking, _ projector.ParkedSubject) projector.Parking {
+	return e.unpark(c.unparkFlags, "retried", func(parking projector.Parking, _ projector.ParkedSubject) projector.Parking {
 		return parking
 	})
 }
 
-type parkedDiscard struct {
-	Tier    string `help:"Tier whose events wait." enum:"redis,mysql,clickhouse,file" required:""`
-	Subject string `help:"Subject whose refused event to leave out, e.g. account/55009728." required:"" placeholder:"SUBJECT"`
-	proofFlags
-}
+type parkedDiscard struct{ unparkFlags }
 
 // Run implements the command.
 func (c parkedDiscard) Run(e *Env) error {
-	return e.unpark(c.Tier, c.Subject, "discarded", c.proofFlags, func(parking projector.Parking, parked projector.ParkedSubject) projector.Parking {
+	return e.unpark(c.unparkFlags, "discarded", func(parking projector.Parking, parked projector.ParkedSubject) projector.Parking {
 		parking.Discarded = append(parking.Discarded, parked.From)
 		return parking
 	})
@@ -146,53 +144,36 @@ type unparkAnswer struct {
 // that its events should have made are written, then the subject is no longer
 // named. A kill between the two leaves rows that are right and a name too many;
 // the command run again takes it away. The log records what was done.
-func (e *Env) unpark(tierName, subject, action string, flags proofFlags, keep func(projector.Parking, projector.ParkedSubject) projector.Parking) error {
+func (e *Env) unpark(flags unparkFlags, action string, keep func(projector.Parking, projector.ParkedSubject) projector.Parking) error {
 	log, err := e.openLog()
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	return e.eachTier(tierName, func(tier projector.Live) error {
+	subject := flags.Subject
+	return e.eachTier(flags.Tier, func(tier projector.Live) error {
 		parking, err := readParking(e, tier)
 		if err != nil {
 			return err
 		}
 		parked, ok := parking.Find(subject)
 		if !ok {
-			return usage("--subject %s is not parked there: replay parked list --tier %s", subject, tierName)
+			return usage("--subject %s is not parked there: replay parked list --tier %s", subject, tier.Name())
 		}
-		answer, err := e.repairTo(log, tier, flags, func(now projector.Parking) projector.Parking {
+		answer, err := e.repairTo(log, tier, flags.proofFlags, func(now projector.Parking) projector.Parking {
 			return keep(now.Without(subject), parked)
 		})
 		if err != nil {
 			return fmt.Errorf("%s still waits: %w", subject, err)
 		}
-		if err := e.recordParking(log, tierName, action, parked); err != nil {
+		if err := projector.RecordParking(e.Context, log, "replay", tier.Name(), action, parked); err != nil {
 			return err
 		}
-		done := unparkAnswer{tierName, subject, action, parked.From, answer.Repaired}
+		done := unparkAnswer{tier.Name(), subject, action, parked.From, answer.Repaired}
 		return e.print(done, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %s goes on; event %d was %s, %d rows written\n", tierName, subject, parked.From, action, answer.Repaired)
+			fmt.Fprintf(w, "%s: %s goes on; event %d was %s, %d rows written\n", tier.Name(), subject, parked.From, action, answer.Repaired)
 		})
 	})
-}
-
-// recordParking puts what an operator does on the log.
-func (e *Env) recordParking(log *eventlog.Log, tier, action string, parked projector.ParkedSubject) error {
-	record := &events.Event{
-		ID:     fmt.Sprintf("%s-%s-%d-%d", action, tier, parked.From, time.Now().UnixMilli()),
-		Source: "replay",
-		Time:   time.Now(),
-		Data:   &events.TierParked{Tier: tier, Action: action, About: parked.Subject, Sequence: int64(parked.From), Reason: parked.Reason},
-	}
-	line, err := record.AppendJSON(nil)
-	if err == nil {
-		err = log.Publish(e.Context, line)
-	}
-	if err != nil {
-		return fmt.Errorf("record that event %d is %s: %w", parked.From, action, err)
-	}
-	return nil
 }
 
 // repairTo makes a tier hold what the new parking leaves of the log, and puts

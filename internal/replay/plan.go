@@ -19,7 +19,6 @@ type plan struct {
 	Command string   `json:"command"`
 	Bound   string   `json:"bound"`
 	Was     uint64   `json:"was_sequence"`
-	Resumed uint64   `json:"resumed_at,omitempty"`
 	Events  uint64   `json:"events"`
 	Steps   []string `json:"steps"`
 
@@ -169,6 +168,9 @@ func (e *Env) build(log *eventlog.Log, tier projector.Live, p plan, flags proofF
 	}
 	switch {
 	case err == nil && !proved.Equal:
+		if err := e.explain(log, proved); err != nil {
+			return answer, err
+		}
 		proved.text(e.Err)
 		err = fmt.Errorf("it differs from the log in %d rows: %w", len(proved.Differences)+proved.More, errShadow)
 	case err != nil && from.Sequence > 0 && e.Context.Err() == nil && !errors.Is(err, projector.ErrConflict):

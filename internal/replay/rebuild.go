@@ -55,7 +55,7 @@ func (c rebuildCommand) Run(e *Env) error {
 	}
 	return e.eachTier(c.Tier, func(tier projector.Live) error {
 		hold, err := tier.Hold(e.Context)
-		if err == nil && hold.Stops(hold.Until+1, time.Now()) && hold.Expires.IsZero() && !c.DryRun && !c.SwapBack {
+		if err == nil && hold.Holds(time.Now()) && !hold.IsBarrier() && !c.DryRun && !c.SwapBack {
 			return usage("it is held (%s): replay resume --tier %s first", hold.Reason, tier.Name())
 		}
 		switch {
@@ -78,13 +78,14 @@ func (c rebuildCommand) scope() (within rowFilter, partial bool, err error) {
 		delete(kinds, kind)
 	}
 	for unknown := range kinds {
-		return nil, false, usage("--kind %s: the kinds are %v", unknown, book.AllKinds())
+		return rowFilter{}, false, usage("--kind %s: the kinds are %v", unknown, book.AllKinds())
 	}
 	partial = len(c.Account) > 0 || len(c.Kind) > 0 || c.Since > 0
-	return func(d proof.Difference) bool {
+	match := func(d proof.Difference) bool {
 		return (len(c.Kind) == 0 || slices.Contains(c.Kind, string(d.Kind))) &&
 			(len(c.Account) == 0 || slices.Contains(c.Account, accountOf(d))) && d.Sequence >= c.Since
-	}, partial, nil
+	}
+	return rowFilter{match, c.Since > 0}, partial, nil
 }
 
 // accountOf is the account of a row, "" when the row is of no account.
@@ -130,7 +131,7 @@ func (e *Env) swapBack(tier projector.Live, dryRun bool) error {
 	if err != nil {
 		return fmt.Errorf("read the previous contents' hold: %w", err)
 	}
-	if !hold.Expires.IsZero() {
+	if hold.IsBarrier() {
 		hold = hold.Released() // a barrier of the swap that replaced them
 	}
 	answer := rebuildAnswer{Tier: tier.Name(), Was: was.Sequence, Is: is.Sequence, Held: hold.Reason, SwapBack: true, DryRun: dryRun}
@@ -148,12 +149,17 @@ func (e *Env) rebuildRows(log *eventlog.Log, tier projector.Live, c rebuildComma
 	var err error
 	if c.DryRun {
 		answer, err = e.verify(log, tier, c.proofFlags)
-		answer.Differences = slices.DeleteFunc(answer.Differences, func(d proof.Difference) bool { return !within(d) })
 	} else {
 		answer, err = e.repair(log, tier, c.proofFlags, within)
 	}
+	if err == nil {
+		err = e.explain(log, answer)
+	}
 	if err != nil {
 		return err
+	}
+	if c.DryRun {
+		answer.Differences = slices.DeleteFunc(answer.Differences, func(d proof.Difference) bool { return !within.match(d) })
 	}
 	return e.print(answer, answer.text)
 }

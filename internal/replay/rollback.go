@@ -77,7 +77,7 @@ func (c resumeCommand) Run(e *Env) error {
 		if err != nil {
 			return fmt.Errorf("read hold: %w", err)
 		}
-		if !hold.Expires.IsZero() && time.Now().Before(hold.Expires) {
+		if hold.IsBarrier() && hold.Holds(time.Now()) {
 			return usage("a command works on it (%s): wait until that has ended", hold.Reason)
 		}
 		if hold.Bound != "" {

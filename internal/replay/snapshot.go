@@ -115,6 +115,9 @@ func (c snapshotCommand) intoDatabase(e *Env, log *eventlog.Log, bound projector
 		return fmt.Errorf("--to %s: %w", name, err)
 	}
 	if !proved.Equal {
+		if err := e.explain(log, proved); err != nil {
+			return err
+		}
 		proved.text(e.Err)
 		return ErrDifferences
 	}

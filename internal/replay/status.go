@@ -89,7 +89,7 @@ func (e *Env) tierStatus(log *eventlog.Log, info eventlog.Info, name string) (ti
 	if err != nil {
 		return status, err
 	}
-	if hold.Stops(hold.Until+1, time.Now()) {
+	if hold.Holds(time.Now()) {
 		status.Held = hold.Reason
 	}
 	parking, err := hold.ReadParking()

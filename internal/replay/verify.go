@@ -40,6 +40,10 @@ type verifyAnswer struct {
 	// More counts differences beyond those listed.
 	More     int `json:"more_differences,omitempty"`
 	Repaired int `json:"repaired,omitempty"`
+
+	// at and includes are what was compared with, for explain.
+	at       eventlog.Checkpoint
+	includes func(*events.Event) bool
 }
 
 const (
@@ -71,6 +75,9 @@ func (c verifyCommand) Run(e *Env) error {
 			}
 		}
 		equal = equal && (answer.Equal || c.Repair && answer.Repaired == len(answer.Differences))
+		if err := e.explain(log, answer); err != nil {
+			return err
+		}
 		return e.print(answer, answer.text)
 	})
 	if err != nil {
@@ -114,18 +121,23 @@ func included(hold projector.Hold) (func(*events.Event) bool, error) {
 // prove compares what a tier holds with the fold of the events up to its
 // checkpoint that are included.
 func (e *Env) prove(log *eventlog.Log, tier projector.Tier, includes func(*events.Event) bool, flags proofFlags) (verifyAnswer, error) {
-	answer := verifyAnswer{Tier: tier.Name(), Differences: []proof.Difference{}}
 	dump, err := proof.Take(e.Context, tier)
 	if err != nil {
-		return answer, err
+		return verifyAnswer{Tier: tier.Name()}, err
 	}
 	defer dump.Close()
-	if err := e.compare(log, dump, tier.Kinds(), includes, flags, &answer); err != nil {
-		return answer, err
+	return e.proveDump(log, tier, dump, includes, flags)
+}
+
+// proveDump compares what a tier held when it was dumped.
+func (e *Env) proveDump(log *eventlog.Log, tier projector.Tier, dump *proof.Dump, includes func(*events.Event) bool, flags proofFlags) (verifyAnswer, error) {
+	answer := verifyAnswer{
+		Tier: tier.Name(), Sequence: dump.At.Sequence, Chain: dump.At.Chain.String(), Rows: dump.Rows, Digest: dump.Digest(),
+		Differences: []proof.Difference{}, at: dump.At, includes: includes,
 	}
-	answer.Sequence, answer.Chain, answer.Rows, answer.Digest = dump.At.Sequence, dump.At.Chain.String(), dump.Rows, dump.Digest()
+	err := e.compare(log, dump, tier.Kinds(), includes, flags, &answer)
 	answer.Equal = len(answer.Differences) == 0
-	return answer, e.explain(log, dump.At, includes, answer.Differences)
+	return answer, err
 }
 
 func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, includes func(*events.Event) bool, flags proofFlags, answer *verifyAnswer) error {
@@ -159,14 +171,15 @@ func (e *Env) compare(log *eventlog.Log, dump *proof.Dump, kinds []book.Kind, in
 	})
 }
 
-// explain finds the last event about each row.
-func (e *Env) explain(log *eventlog.Log, at eventlog.Checkpoint, includes func(*events.Event) bool, differences []proof.Difference) error {
-	if len(differences) == 0 || at.Sequence == 0 {
+// explain finds the last event about each row that differs: one more reading of
+// the log, for which no projector need wait.
+func (e *Env) explain(log *eventlog.Log, answer verifyAnswer) error {
+	if len(answer.Differences) == 0 || answer.at.Sequence == 0 {
 		return nil
 	}
-	explainer := proof.NewExplainer(differences)
-	return e.playOnly(log, memory.New(nil), at.Sequence, func(event *events.Event) bool {
-		if includes(event) {
+	explainer := proof.NewExplainer(answer.Differences)
+	return e.playOnly(log, memory.New(nil), answer.at.Sequence, func(event *events.Event) bool {
+		if answer.includes(event) {
 			explainer.See(event)
 		}
 		return false
@@ -174,9 +187,13 @@ func (e *Env) explain(log *eventlog.Log, at eventlog.Checkpoint, includes func(*
 }
 
 // rowFilter tells which rows a repair is about.
-type rowFilter func(d proof.Difference) bool
+type rowFilter struct {
+	match func(d proof.Difference) bool
+	// explained tells that match needs the events of the differences.
+	explained bool
+}
 
-func everyRow(proof.Difference) bool { return true }
+var everyRow = rowFilter{match: func(proof.Difference) bool { return true }}
 
 // repair rewrites what differs, while the projector waits: what is compared is
 // what is repaired.
@@ -184,6 +201,11 @@ func (e *Env) repair(log *eventlog.Log, tier projector.Live, flags proofFlags, w
 	err = e.standing(tier, "repair", func(at eventlog.Checkpoint) error {
 		if answer, err = e.verify(log, tier, flags); err != nil {
 			return err
+		}
+		if within.explained {
+			if err := e.explain(log, answer); err != nil {
+				return err
+			}
 		}
 		answer.Repaired, err = e.rewrite(tier, at, answer, within)
 		return err
@@ -198,7 +220,7 @@ func (e *Env) rewrite(tier projector.Live, at eventlog.Checkpoint, answer verify
 	}
 	var changes []projector.Change
 	for _, d := range answer.Differences {
-		if within(d) {
+		if within.match(d) {
 			changes = append(changes, d.Change())
 		}
 	}
