@@ -89,8 +89,10 @@ func (p *ProxyHandle) add(kind, direction string, attributes map[string]int64) {
 	}
 	toxics := p.proxy.Toxics
 	if toxics.GetToxic(name) != nil {
-		_, err = toxics.UpdateToxicJson(name, bytes.NewReader(toxic))
-	} else {
+		// Not updated: the library would write what its connections read.
+		err = toxics.RemoveToxic(context.Background(), name)
+	}
+	if err == nil {
 		_, err = toxics.AddToxicJson(bytes.NewReader(toxic))
 	}
 	if err != nil {
