@@ -70,55 +70,55 @@ func (p *place) at() query.At {
 // attempts bounds how often a read begins again because the state moved on.
 const attempts = 4
 
-// snapshot lets f read what counts at one state, and tells which. It tries the
-// state that was seen last: while that still counts afterwards, the look before
-// is spared. Rows that f needs may be cleaned away once a newer state counts:
-// the look afterwards tells.
-func (r *Reader) snapshot(ctx context.Context, op string, f func(p *place) error) (query.At, error) {
+// snapshot is what f reads of what counts at one state, and which state that is.
+// It tries the state that was seen last: while that still counts afterwards, the
+// look before is spared. Rows that f needs may be cleaned away once a newer state
+// counts: the look afterwards tells. What f read in vain is never returned: the
+// tier may be empty by then.
+func snapshot[T any](ctx context.Context, r *Reader, op string, f func(p *place) (T, error)) (T, query.At, error) {
+	var none T
 	now, fresh := r.seen.Load(), false
 	for range attempts {
 		if now == nil || now.Live == nil {
 			read, err := r.store.read(ctx)
 			if err != nil || read.Live == nil {
-				return query.At{}, wrapIf(op, err)
+				return none, query.At{}, wrapIf(op, err)
 			}
 			now, fresh = &read, true
 		}
 		p := now.Live
-		if err := f(p); err != nil {
+		value, err := f(p)
+		if err != nil {
 			r.seen.Store(nil) // its generation may be gone
-			return query.At{}, wrap(op, err)
+			return none, query.At{}, wrap(op, err)
 		}
 		after, err := r.store.read(ctx)
 		if err != nil {
-			return query.At{}, wrap(op, err)
+			return none, query.At{}, wrap(op, err)
 		}
 		r.seen.Store(&after)
 		still := after.of(p.Generation)
 		whole := still != nil && still.Swept <= p.Upto && still.Repairs == p.Repairs
 		if after.Revision == now.Revision || fresh && whole {
-			return p.at(), nil
+			return value, p.at(), nil
 		}
 		now, fresh = &after, true
 	}
-	return query.At{}, wrap(op, errors.New("the tier is being rebuilt or repaired"))
+	return none, query.At{}, wrap(op, errors.New("the tier is being rebuilt or repaired"))
 }
 
 // Klines implements query.KlineReader.
 func (r *Reader) Klines(ctx context.Context, q query.KlineQuery) (map[string][]events.Bar, query.At, error) {
-	var found map[string][]events.Bar
-	at, err := r.snapshot(ctx, "read klines", func(p *place) (err error) {
+	return snapshot(ctx, r, "read klines", func(p *place) (map[string][]events.Bar, error) {
 		if q.Last > 0 && q.From == 0 {
 			near := q
 			near.From = nearly(q)
-			if found, err = r.klines(ctx, p, near); err != nil || enough(found, q) {
-				return err
+			if found, err := r.klines(ctx, p, near); err != nil || enough(found, q) {
+				return found, err
 			}
 		}
-		found, err = r.klines(ctx, p, q)
-		return err
+		return r.klines(ctx, p, q)
 	})
-	return found, at, err
 }
 
 // nearly is a day from which on the newest bars of a stock that is traded are
@@ -206,17 +206,14 @@ func tradesAt(p *place, f query.TradeFilter) string {
 
 // Trades implements query.TradeReader.
 func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
-	var list []query.Trade
-	at, err := r.snapshot(ctx, "read trades", func(p *place) (err error) {
+	return snapshot(ctx, r, "read trades", func(p *place) ([]query.Trade, error) {
 		statement := "SELECT sequence, toUnixTimestamp64Micro(timestamp), account_id, stock_code, stock_name, order_type, price_type, strategy_name, " +
 			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY toUnixTimestamp(timestamp) DESC, sequence DESC"
 		if f.Limit > 0 {
 			statement += fmt.Sprintf(" LIMIT %d", f.Limit)
 		}
-		list, err = collect(ctx, r.store.conn, statement, list[:0], scanWhole)
-		return err
+		return collect(ctx, r.store.conn, statement, scanWhole)
 	})
-	return list, at, err
 }
 
 func scanWhole(rows driver.Rows, t *query.Trade) error {
@@ -233,14 +230,11 @@ func scanWhole(rows driver.Rows, t *query.Trade) error {
 
 // Fills implements query.TradeReader.
 func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.Fill, query.At, error) {
-	var list []query.Fill
-	at, err := r.snapshot(ctx, "read executions", func(p *place) (err error) {
-		list, err = collect(ctx, r.store.conn, "SELECT account_id, stock_code, toInt64(toUnixTimestamp(timestamp)) AS second, order_type = 'sell_trade', "+
+	return snapshot(ctx, r, "read executions", func(p *place) ([]query.Fill, error) {
+		return collect(ctx, r.store.conn, "SELECT account_id, stock_code, toInt64(toUnixTimestamp(timestamp)) AS second, order_type = 'sell_trade', "+
 			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount) FROM "+tradesAt(p, f)+" AND order_type IN ('buy_trade', 'sell_trade')"+
-			" ORDER BY account_id, stock_code, second, sequence", list[:0], scanFill)
-		return err
+			" ORDER BY account_id, stock_code, second, sequence", scanFill)
 	})
-	return list, at, err
 }
 
 func scanFill(rows driver.Rows, f *query.Fill) error {
@@ -252,13 +246,14 @@ func scanFill(rows driver.Rows, f *query.Fill) error {
 	return err
 }
 
-// collect appends what a statement finds.
-func collect[T any](ctx context.Context, conn driver.Conn, statement string, list []T, scan func(driver.Rows, *T) error) ([]T, error) {
+// collect lists what a statement finds.
+func collect[T any](ctx context.Context, conn driver.Conn, statement string, scan func(driver.Rows, *T) error) ([]T, error) {
 	rows, err := conn.Query(ctx, statement)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	var list []T
 	for rows.Next() {
 		var item T
 		if err := scan(rows, &item); err != nil {
