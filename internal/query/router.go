@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -241,7 +240,7 @@ func once[R Tier, T any](ctx context.Context, r *Router, kind Kind, atLeast uint
 				return Answer[T]{}, errors.Join(faults...)
 			}
 		case at.Sequence < floor && !at.Held:
-			faults = append(faults, fmt.Errorf("%s is at %d, the log was at %d %s ago", answer.Tier, at.Sequence, floor, r.ends.keep))
+			faults = append(faults, r.ends.behind(answer.Tier, at.Sequence, floor))
 			if old.Tier == "" || answer.Sequence > old.Sequence {
 				old = answer
 			}
@@ -269,42 +268,6 @@ func text(faults []error) string {
 	}
 	return string(line)
 }
-
-// ends remembers where the log's end was a while ago.
-type ends struct {
-	keep time.Duration
-	mu   sync.Mutex
-	// seen are looks of at most keep's age and the one before them.
-	seen  []look
-	below atomic.Uint64
-	last  look
-	err   error
-}
-
-type look struct {
-	when time.Time
-	end  uint64
-}
-
-func (e *ends) saw(now time.Time, end uint64, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.err = err
-	if err != nil {
-		return
-	}
-	e.last = look{now, end}
-	e.seen = append(e.seen, e.last)
-	for len(e.seen) > 1 && now.Sub(e.seen[1].when) >= e.keep {
-		e.seen = e.seen[1:]
-	}
-	if now.Sub(e.seen[0].when) >= e.keep {
-		e.below.Store(e.seen[0].end)
-	}
-}
-
-// floor is a sequence that every healthy tier has reached.
-func (e *ends) floor() uint64 { return e.below.Load() }
 
 // names are those of the tiers, sorted.
 func (r *Router) names() []string { return slices.Sorted(maps.Keys(r.sources)) }

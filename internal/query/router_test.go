@@ -167,6 +167,21 @@ func TestTierThatLostItsDataIsPassedOver(t *testing.T) {
 	require.True(t, answer.Degraded)
 }
 
+func TestEmptyTierIsPassedOverFromTheFirstLook(t *testing.T) {
+	s := newScene(t, nil)
+	s.redis.set(func(s *scripted) { s.at.Sequence = 0 })
+	began := time.Now()
+	s.ends.saw(began, 0, nil)
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier, "an empty log is no reason")
+	s.ends.saw(began.Add(time.Millisecond), 10, nil)
+	answer := s.ask(t, Want{})
+	require.Equal(t, "file", answer.Tier)
+	require.Contains(t, answer.Reason, "redis is at 0")
+
+	s.redis.set(func(s *scripted) { s.at.Sequence = 1 })
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier, "how far it may be behind is not known yet")
+}
+
 func TestNewEventsAreNoReasonToPassATierOver(t *testing.T) {
 	s := newScene(t, nil)
 	began := time.Now()
