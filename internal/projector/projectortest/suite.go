@@ -6,9 +6,7 @@ package projectortest
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -107,18 +105,6 @@ func requireCheckpoint(ctx context.Context, t rapid.TB, tier projector.Tier, wan
 	got, err := tier.Checkpoint(ctx)
 	require.NoError(t, err)
 	require.Equal(t, want, got, "%s: checkpoint", tier.Name())
-}
-
-// atLeast raises rapid's number of checks until the test ends: rapid knows no
-// number of one property's own.
-func atLeast(t *testing.T, checks int) {
-	const name = "rapid.checks"
-	set := flag.Lookup(name).Value.String()
-	if before, err := strconv.Atoi(set); err == nil && before >= checks {
-		return
-	}
-	require.NoError(t, flag.Set(name, strconv.Itoa(checks)))
-	t.Cleanup(func() { require.NoError(t, flag.Set(name, set)) })
 }
 
 func (h Harness) foldEquality(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	checks(t, 5)
+	projectortest.Checks(t, 5)
 	server := testserver.ClickHouse(t)
 	open := func() (projector.Tier, error) {
 		return clickhouse.Open(t.Context(), clickhouse.Options{DSN: server.URL()})

@@ -178,7 +178,7 @@ func TestEdges(t *testing.T) {
 // TestAnySubset: a replay bounded by time feeds a subset of the log; the tables
 // follow the book's lenient rules.
 func TestAnySubset(t *testing.T) {
-	checks(t, 60)
+	projectortest.Checks(t, 60)
 	server := testserver.MariaDB(t, hasty)
 	tier, db, whole := open(t, server), raw(t, server), small()
 	_, err := tier.Checkpoint(t.Context())

@@ -3,8 +3,6 @@ package mysql_test
 import (
 	"context"
 	"database/sql"
-	"flag"
-	"fmt"
 	"testing"
 	"time"
 
@@ -123,17 +121,4 @@ func requireFold(t rapid.TB, tier projector.Tier, tape []*events.Event, at int) 
 	got, rows := dumpRows(t, tier)
 	require.Equal(t, projectortest.Checkpoint(at), got)
 	require.Equal(t, foldRows(t, tape[:at]), rows)
-}
-
-// checks sets how many histories the properties of a test draw, where the
-// command line does not say it.
-func checks(t testing.TB, n int) {
-	t.Helper()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
-	if !given {
-		before := flag.Lookup("rapid.checks").Value.String()
-		require.NoError(t, flag.Lookup("rapid.checks").Value.Set(fmt.Sprint(n)))
-		t.Cleanup(func() { require.NoError(t, flag.Lookup("rapid.checks").Value.Set(before)) })
-	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	checks(t, 5)
+	projectortest.Checks(t, 5)
 	server := testserver.MariaDB(t, hasty)
 	db := raw(t, server)
 	_, err := open(t, server).Checkpoint(t.Context())
