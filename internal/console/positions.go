@@ -59,7 +59,7 @@ func (a *api) positions(h huma.API) {
 			AccountPath
 			Wanted
 		}) (*body[positionsAnswer], error) {
-			got, err := a.router.Positions(ctx, in.want(), in.Account)
+			got, err := a.router.Positions(ctx, in.want(), in.Account, "")
 			if err != nil {
 				return nil, err
 			}
@@ -71,15 +71,13 @@ func (a *api) positions(h huma.API) {
 			StockPath
 			Wanted
 		}) (*body[positionAnswer], error) {
-			got, err := a.router.Positions(ctx, in.want(), in.Account)
+			got, err := a.router.Positions(ctx, in.want(), in.Account, in.Stock.code)
 			if err != nil {
 				return nil, err
 			}
 			one := book.Position{StockCode: in.Stock.code}
-			for _, p := range got.Value.List {
-				if p.StockCode == one.StockCode {
-					one = p
-				}
+			if len(got.Value.List) > 0 {
+				one = got.Value.List[0]
 			}
 			return &body[positionAnswer]{positionAnswer{enveloped(got), in.Account, dateOrNull(got.Value.IncDate), asPosition(one)}}, nil
 		}, 503, 504)

@@ -62,7 +62,7 @@ func asSums(s query.Statistic) Sums {
 	if rate, ok := s.WinRate(); ok {
 		out.WinRate = textOrNull(rate.String())
 	}
-	out.FirstTradeAt, out.LastTradeAt = timeOrNull(s.FirstTrade), timeOrNull(s.LastOne)
+	out.FirstTradeAt, out.LastTradeAt = timeOrNull(s.FirstTrade()), timeOrNull(s.LastTrade())
 	return out
 }
 

@@ -3,7 +3,6 @@ package query
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
@@ -39,6 +38,11 @@ func Params(b *book.Book, code string, which Versions) []book.Param {
 	return list
 }
 
+// Position picks the position of a stock, or all for "".
+func Position(list []book.Position, stock string) []book.Position {
+	return keep(list, func(p book.Position) bool { return stock == "" || p.StockCode == stock })
+}
+
 func keep[T any](list []T, picks func(T) bool) []T {
 	return slices.DeleteFunc(list, func(item T) bool { return !picks(item) })
 }
@@ -70,20 +74,11 @@ func AppendFills(fills []Fill, trades []Trade, f TradeFilter) []Fill {
 		t := &trades[i].TradeRecorded
 		if (t.OrderType == events.BuyTrade || t.OrderType == events.SellTrade) && f.Matches(t) {
 			fills = append(fills, Fill{
-				Account: t.AccountID, Stock: t.StockCode, Second: t.TradedAt.Unix(), Sell: t.OrderType == events.SellTrade,
-				Price: t.Price, Volume: t.Volume, Amount: t.Amount,
+				Second: t.TradedAt.Unix(), Sell: t.OrderType == events.SellTrade, Price: t.Price, Volume: t.Volume, Amount: t.Amount,
 			})
 		}
 	}
 	return fills
-}
-
-// SortFills brings fills into the order that TradeReader.Fills tells; those of
-// one account, stock and second must be in the order of their sequences.
-func SortFills(fills []Fill) {
-	slices.SortStableFunc(fills, func(a, b Fill) int {
-		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Stock, b.Stock), cmp.Compare(a.Second, b.Second))
-	})
 }
 
 // AmountOf is price × volume, rounded half up to 0.01 as ingest fills it in.

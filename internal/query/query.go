@@ -62,9 +62,9 @@ type Tier interface {
 // PositionReader reads positions.
 type PositionReader interface {
 	Tier
-	// Positions are those of one account as of one instant; none for an account
-	// that nothing is known of.
-	Positions(ctx context.Context, account string) (AccountPositions, At, error)
+	// Positions are those of one account as of one instant, or that of one stock
+	// when it is named; none when nothing is known of it.
+	Positions(ctx context.Context, account, stock string) (AccountPositions, At, error)
 }
 
 // AccountPositions are an account's positions, sorted by stock.
@@ -143,14 +143,20 @@ type TradeReader interface {
 	// Trades are the newest first: by second of traded_at, then by sequence.
 	Trades(ctx context.Context, f TradeFilter) ([]Trade, At, error)
 	// Fills are the buys and sells that pass the filter, whose Limit does not
-	// count: those of one account and stock stand together, oldest first by
-	// second of traded_at, then by sequence.
-	Fills(ctx context.Context, f TradeFilter) ([]Fill, At, error)
+	// count, in no order of accounts and stocks. They are not the caller's: a
+	// reader may keep them.
+	Fills(ctx context.Context, f TradeFilter) ([]StockFills, At, error)
+}
+
+// StockFills are the fills of one account and stock, oldest first by second of
+// traded_at, then by sequence.
+type StockFills struct {
+	Account, Stock string
+	Fills          []Fill
 }
 
 // Fill is an execution, reduced to what profits are computed from.
 type Fill struct {
-	Account, Stock string
 	// Second is traded_at in seconds since 1970.
 	Second int64
 	Sell   bool

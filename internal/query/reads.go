@@ -10,10 +10,10 @@ import (
 // All reads wrap ErrUnavailable when no tier answers, and ErrBehind when none
 // reaches want.AtLeast in time.
 
-// Positions reads an account's positions.
-func (r *Router) Positions(ctx context.Context, want Want, account string) (Answer[AccountPositions], error) {
+// Positions reads an account's positions, or that of one stock.
+func (r *Router) Positions(ctx context.Context, want Want, account, stock string) (Answer[AccountPositions], error) {
 	return read(ctx, r, Positions, want, smallBound, func(ctx context.Context, t PositionReader) (AccountPositions, At, error) {
-		return t.Positions(ctx, account)
+		return t.Positions(ctx, account, stock)
 	})
 }
 

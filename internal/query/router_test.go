@@ -43,7 +43,7 @@ func (s *scripted) At(ctx context.Context) (At, error) {
 	return at, err
 }
 
-func (s *scripted) Positions(ctx context.Context, account string) (AccountPositions, At, error) {
+func (s *scripted) Positions(ctx context.Context, account, _ string) (AccountPositions, At, error) {
 	at, err := s.At(ctx)
 	return AccountPositions{List: []book.Position{{StockCode: s.name + " of " + account}}}, at, err
 }
@@ -83,7 +83,7 @@ func (s *scene) watched(t *testing.T) *scene {
 
 func (s *scene) ask(t *testing.T, want Want) Answer[AccountPositions] {
 	t.Helper()
-	answer, err := s.Positions(t.Context(), want, "a")
+	answer, err := s.Positions(t.Context(), want, "a", "")
 	require.NoError(t, err)
 	require.Equal(t, answer.Tier+" of a", answer.Value.List[0].StockCode)
 	require.Equal(t, answer.Degraded, answer.Reason != "")
@@ -105,11 +105,11 @@ func TestPrimaryAnswersAndTheNextTakesOver(t *testing.T) {
 		require.Contains(t, answer.Reason, step.lose.name)
 	}
 	s.memory.set(func(s *scripted) { s.err = lost })
-	_, err := s.Positions(t.Context(), Want{}, "a")
+	_, err := s.Positions(t.Context(), Want{}, "a", "")
 	require.ErrorIs(t, err, ErrUnavailable)
 	s.redis.set(func(s *scripted) { s.err = nil })
 	require.Eventually(t, func() bool {
-		answer, err := s.Positions(t.Context(), Want{}, "a")
+		answer, err := s.Positions(t.Context(), Want{}, "a", "")
 		return err == nil && answer.Tier == "redis" && !answer.Degraded
 	}, 5*time.Second, time.Millisecond, "it comes back by itself")
 }
@@ -137,7 +137,7 @@ func TestCallerThatGivesUpIsNoOutage(t *testing.T) {
 	s.redis.set(func(s *scripted) { s.hang = true })
 	for range 5 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		_, err := s.Positions(ctx, Want{}, "a")
+		_, err := s.Positions(ctx, Want{}, "a", "")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		cancel()
 	}
@@ -209,7 +209,7 @@ func TestAtLeastWaitsForThePrimary(t *testing.T) {
 	require.Less(t, time.Since(began), DefaultWait/2, "nobody waits for a lost primary")
 
 	began = time.Now()
-	_, err := s.Positions(t.Context(), Want{AtLeast: 13, Wait: 100 * time.Millisecond}, "a")
+	_, err := s.Positions(t.Context(), Want{AtLeast: 13, Wait: 100 * time.Millisecond}, "a", "")
 	require.ErrorIs(t, err, ErrBehind)
 	require.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond)
 }

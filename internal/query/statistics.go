@@ -22,7 +22,7 @@ const (
 )
 
 // key is the line that a fill belongs to.
-func (g Grouping) key(f *Fill, day events.Date) string {
+func (g Grouping) key(of *StockFills, day events.Date) string {
 	switch g {
 	case ByDay:
 		return day.String()
@@ -31,9 +31,9 @@ func (g Grouping) key(f *Fill, day events.Date) string {
 	case ByYear:
 		return day.String()[:len("2006")]
 	case ByStock:
-		return f.Stock
+		return of.Stock
 	default:
-		return f.Account
+		return of.Account
 	}
 }
 
@@ -47,12 +47,13 @@ func (g Grouping) key(f *Fill, day events.Date) string {
 // tape are Unmatched and bring no profit. The profit of each sell is rounded
 // half away from zero to 0.01, then added up.
 type Statistic struct {
-	Key                 string
-	Count, Buys, Sells  int64
-	Amount, Profit      events.Money
-	Unmatched           int64
-	Wins, Losses        int64
-	FirstTrade, LastOne time.Time
+	Key                string
+	Count, Buys, Sells int64
+	Amount, Profit     events.Money
+	Unmatched          int64
+	Wins, Losses       int64
+
+	first, last int64 // seconds since 1970
 }
 
 // WinRate is the share of Wins among the sells with a profit or a loss; false
@@ -81,13 +82,25 @@ func (s *Statistic) add(f *Fill, m match) {
 	case m.profit < 0:
 		s.Losses++
 	}
-	at := time.Unix(f.Second, 0).In(events.Zone)
-	if s.FirstTrade.IsZero() || at.Before(s.FirstTrade) {
-		s.FirstTrade = at
+	if s.Count == 1 || f.Second < s.first {
+		s.first = f.Second
 	}
-	if at.After(s.LastOne) {
-		s.LastOne = at
+	if s.Count == 1 || f.Second > s.last {
+		s.last = f.Second
 	}
+}
+
+// FirstTrade is when the first of them was; zero when there are none.
+func (s Statistic) FirstTrade() time.Time { return s.moment(s.first) }
+
+// LastTrade is when the last of them was; zero when there are none.
+func (s Statistic) LastTrade() time.Time { return s.moment(s.last) }
+
+func (s Statistic) moment(second int64) time.Time {
+	if s.Count == 0 {
+		return time.Time{}
+	}
+	return time.Unix(second, 0).In(events.Zone)
 }
 
 // lot is what is left of a purchase.
@@ -134,30 +147,40 @@ func toMoney(milli int64) events.Money {
 	return events.Money((milli + 5) / 10)
 }
 
-// aggregate makes the lines of a statistic from fills in the order that
-// TradeReader.Fills tells, of which only the days from…to show; they come
-// sorted by key, and total is the sum of all.
-func aggregate(fills []Fill, by Grouping, from, to events.Date) (lines []Statistic, total Statistic) {
+const secondsADay = 24 * 60 * 60
+
+// aggregate makes the lines of a statistic, of which only the days from…to show;
+// they come sorted by key, and total is the sum of all.
+func aggregate(all []StockFills, by Grouping, from, to events.Date) (lines []Statistic, total Statistic) {
 	groups := make(map[string]*Statistic)
 	var open lots
-	for i := range fills {
-		f := &fills[i]
-		if i == 0 || f.Stock != fills[i-1].Stock || f.Account != fills[i-1].Account {
-			open = lots{queue: open.queue[:0]}
+	for i := range all {
+		of := &all[i]
+		open = lots{queue: open.queue[:0]}
+		var day, was events.Date
+		var since int64 // when the day began
+		var group *Statistic
+		for j := range of.Fills {
+			f := &of.Fills[j]
+			m := open.take(f)
+			if day == 0 || f.Second-since >= secondsADay {
+				day = f.Day()
+				since = day.Time().Unix()
+			}
+			if day < from || to != 0 && day > to {
+				continue
+			}
+			if day != was { // what follows is looked up once a day
+				was = day
+				key := by.key(of, day)
+				if group = groups[key]; group == nil {
+					group = &Statistic{Key: key}
+					groups[key] = group
+				}
+			}
+			group.add(f, m)
+			total.add(f, m)
 		}
-		m := open.take(f)
-		day := f.Day()
-		if day < from || to != 0 && day > to {
-			continue
-		}
-		key := by.key(f, day)
-		group := groups[key]
-		if group == nil {
-			group = &Statistic{Key: key}
-			groups[key] = group
-		}
-		group.add(f, m)
-		total.add(f, m)
 	}
 	for _, group := range groups {
 		lines = append(lines, *group)

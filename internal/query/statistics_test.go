@@ -17,23 +17,25 @@ import (
 // shares one by one, in exact fractions.
 func TestProfitIsThatOfSingleShares(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fills := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Fill {
+		all := []StockFills{{Account: "a", Stock: "600000.SH"}, {Account: "a", Stock: "000001.SZ"}, {Account: "b", Stock: "600000.SH"}, {Account: "b", Stock: "000001.SZ"}}
+		drawn := rapid.Custom(func(t *rapid.T) Fill {
 			f := Fill{
-				Account: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "account"), Stock: rapid.SampledFrom([]string{"600000.SH", "000001.SZ"}).Draw(t, "stock"),
 				Second: time.Date(2025, 1, 1, 9, 30, 0, 0, events.Zone).Unix() + 86400*rapid.Int64Range(0, 40).Draw(t, "day"),
 				Sell:   rapid.Bool().Draw(t, "sell"), Price: events.Price(rapid.Int64Range(1, 50).Draw(t, "price")), Volume: rapid.Int64Range(1, 9).Draw(t, "volume"),
 			}
 			f.Amount = AmountOf(f.Price, f.Volume)
 			return f
-		}), 0, 40).Draw(t, "fills")
-		SortFills(fills)
+		})
+		for i := range all {
+			all[i].Fills = rapid.SliceOfN(drawn, 0, 20).Draw(t, "fills")
+			slices.SortStableFunc(all[i].Fills, func(a, b Fill) int { return cmp.Compare(a.Second, b.Second) })
+		}
 		from, to := events.Date(20250105), events.Date(20250203)
 
 		var wins, losses, unmatched int64
 		profit := new(big.Int) // in cents
-		shares := make(map[[2]string][]events.Price)
-		for _, f := range fills {
-			key := [2]string{f.Account, f.Stock}
+		shares := make([][]events.Price, len(all))
+		each := func(key int, f Fill) {
 			gain, missing := int64(0), int64(0)
 			for range f.Volume {
 				switch {
@@ -47,7 +49,7 @@ func TestProfitIsThatOfSingleShares(t *testing.T) {
 				}
 			}
 			if f.Day() < from || f.Day() > to {
-				continue
+				return
 			}
 			cents, rest := gain/10, gain%10
 			if rest >= 5 {
@@ -63,8 +65,13 @@ func TestProfitIsThatOfSingleShares(t *testing.T) {
 				losses++
 			}
 		}
+		for i := range all {
+			for _, f := range all[i].Fills {
+				each(i, f)
+			}
+		}
 		for _, by := range []Grouping{ByDay, ByMonth, ByYear, ByStock, ByAccount} {
-			lines, total := aggregate(fills, by, from, to)
+			lines, total := aggregate(all, by, from, to)
 			require.Equal(t, profit.Int64(), int64(total.Profit))
 			require.Equal(t, []int64{wins, losses, unmatched}, []int64{total.Wins, total.Losses, total.Unmatched})
 			require.True(t, slices.IsSortedFunc(lines, func(a, b Statistic) int { return cmp.Compare(a.Key, b.Key) }))

@@ -200,7 +200,7 @@ func (r *Reader) raw(name string, want entry) ([]byte, error) {
 }
 
 // Positions implements query.PositionReader.
-func (r *Reader) Positions(ctx context.Context, account string) (query.AccountPositions, query.At, error) {
+func (r *Reader) Positions(ctx context.Context, account, stock string) (query.AccountPositions, query.At, error) {
 	var positions query.AccountPositions
 	if !folderName.MatchString(account) {
 		at, err := r.At(ctx)
@@ -223,6 +223,7 @@ func (r *Reader) Positions(ctx context.Context, account string) (query.AccountPo
 			return err
 		}
 		positions = merged(held, highest, lowest)
+		positions.List = query.Position(positions.List, stock)
 		return nil
 	})
 	return positions, at, err

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -38,13 +39,25 @@ func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade
 }
 
 // Fills implements query.TradeReader, with amounts of price × volume.
-func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.Fill, query.At, error) {
-	var list []query.Fill
+func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.StockFills, query.At, error) {
+	var all []query.StockFills
 	at, err := r.deals(ctx, f, func(trades []query.Trade) {
-		list = query.AppendFills(list[:0], trades, f)
+		// Deals of one account stand in the order of their sequences.
+		slices.SortStableFunc(trades, func(a, b query.Trade) int {
+			return cmp.Or(strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.StockCode, b.StockCode), query.NewestFirst(b, a))
+		})
+		all = all[:0]
+		for len(trades) > 0 {
+			account, stock := trades[0].AccountID, trades[0].StockCode
+			n := slices.IndexFunc(trades, func(t query.Trade) bool { return t.AccountID != account || t.StockCode != stock })
+			if n < 0 {
+				n = len(trades)
+			}
+			all = append(all, query.StockFills{Account: account, Stock: stock, Fills: query.AppendFills(nil, trades[:n], f)})
+			trades = trades[n:]
+		}
 	})
-	query.SortFills(list)
-	return list, at, err
+	return all, at, err
 }
 
 // deals hands the trades of all accounts that pass the filter over, those of

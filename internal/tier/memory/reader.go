@@ -190,10 +190,10 @@ func (r *Reader) look(f func(*book.Book) error) (query.At, error) {
 }
 
 // Positions implements query.PositionReader.
-func (r *Reader) Positions(_ context.Context, account string) (query.AccountPositions, query.At, error) {
+func (r *Reader) Positions(_ context.Context, account, stock string) (query.AccountPositions, query.At, error) {
 	var positions query.AccountPositions
 	at, err := r.look(func(b *book.Book) error {
-		positions = query.AccountPositions{IncDate: b.IncDate(account), List: b.Positions(account)}
+		positions = query.AccountPositions{IncDate: b.IncDate(account), List: query.Position(b.Positions(account), stock)}
 		return nil
 	})
 	return positions, at, err
@@ -233,7 +233,7 @@ var errNotKept = fmt.Errorf("it is kept in memory only when asked for (--memory)
 // Trades implements query.TradeReader.
 func (r *Reader) Trades(_ context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
 	var list []query.Trade
-	at, err := r.eachTrades(f, func(trades []query.Trade) {
+	at, err := r.eachTrades(f, func(_, _ string, trades []query.Trade) {
 		for i := range trades {
 			if f.Matches(&trades[i].TradeRecorded) {
 				list = append(list, trades[i])
@@ -250,15 +250,17 @@ func (r *Reader) Trades(_ context.Context, f query.TradeFilter) ([]query.Trade, 
 }
 
 // Fills implements query.TradeReader.
-func (r *Reader) Fills(_ context.Context, f query.TradeFilter) ([]query.Fill, query.At, error) {
-	var list []query.Fill
-	at, err := r.eachTrades(f, func(trades []query.Trade) { list = query.AppendFills(list, trades, f) })
-	return list, at, err
+func (r *Reader) Fills(_ context.Context, f query.TradeFilter) ([]query.StockFills, query.At, error) {
+	var all []query.StockFills
+	at, err := r.eachTrades(f, func(account, stock string, trades []query.Trade) {
+		all = append(all, query.StockFills{Account: account, Stock: stock, Fills: query.AppendFills(nil, trades, f)})
+	})
+	return all, at, err
 }
 
 // eachTrades hands over the trades that can pass a filter, those of one account
 // and stock together, oldest first.
-func (r *Reader) eachTrades(f query.TradeFilter, use func([]query.Trade)) (query.At, error) {
+func (r *Reader) eachTrades(f query.TradeFilter, use func(account, stock string, trades []query.Trade)) (query.At, error) {
 	return r.look(func(*book.Book) error {
 		if !r.keep.Trades {
 			return errNotKept
@@ -269,7 +271,7 @@ func (r *Reader) eachTrades(f query.TradeFilter, use func([]query.Trade)) (query
 			}
 			for stock, trades := range stocks {
 				if f.Stock == "" || f.Stock == stock {
-					use(trades)
+					use(account, stock, trades)
 				}
 			}
 		}

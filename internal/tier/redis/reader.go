@@ -61,14 +61,15 @@ func at(fields map[string]string) (query.At, error) {
 }
 
 // Positions implements query.PositionReader: one MULTI, so one instant.
-func (r *Reader) Positions(ctx context.Context, account string) (query.AccountPositions, query.At, error) {
+func (r *Reader) Positions(ctx context.Context, account, stock string) (query.AccountPositions, query.At, error) {
 	var positions query.AccountPositions
 	op := "read positions of " + account
-	var checkpoint, held, highest, lowest *goredis.MapStringStringCmd
+	var checkpoint *goredis.MapStringStringCmd
+	var held, highest, lowest func() map[string]string
 	var incDate *goredis.SliceCmd
 	_, err := r.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
 		checkpoint = p.HGetAll(ctx, checkpointKey)
-		held, highest, lowest = p.HGetAll(ctx, "held_days:"+account), p.HGetAll(ctx, "max_prices:"+account), p.HGetAll(ctx, "min_prices:"+account)
+		held, highest, lowest = fields(ctx, p, "held_days:"+account, stock), fields(ctx, p, "max_prices:"+account, stock), fields(ctx, p, "min_prices:"+account, stock)
 		incDate = p.MGet(ctx, "_inc_date:"+account) // unlike GET no error when there is none
 		return nil
 	})
@@ -79,18 +80,18 @@ func (r *Reader) Positions(ctx context.Context, account string) (query.AccountPo
 	if err != nil {
 		return positions, seen, err
 	}
-	byStock := make(map[string]book.Position, len(held.Val()))
+	byStock := make(map[string]book.Position)
 	faults := []error{
-		each(held.Val(), byStock, func(p *book.Position, text string) (err error) {
+		each(held(), byStock, func(p *book.Position, text string) (err error) {
 			p.Open = true
 			p.HeldDays, err = strconv.ParseInt(text, 10, 64)
 			return err
 		}),
-		each(highest.Val(), byStock, func(p *book.Position, text string) (err error) {
+		each(highest(), byStock, func(p *book.Position, text string) (err error) {
 			p.MaxPrice, err = events.ParsePrice(text)
 			return err
 		}),
-		each(lowest.Val(), byStock, func(p *book.Position, text string) (err error) {
+		each(lowest(), byStock, func(p *book.Position, text string) (err error) {
 			p.MinPrice, err = events.ParsePrice(text)
 			return err
 		}),
@@ -110,6 +111,20 @@ func (r *Reader) Positions(ctx context.Context, account string) (query.AccountPo
 	}
 	slices.SortFunc(positions.List, func(a, b book.Position) int { return strings.Compare(a.StockCode, b.StockCode) })
 	return positions, seen, nil
+}
+
+// fields asks for one field of a hash, or for all.
+func fields(ctx context.Context, p goredis.Pipeliner, key, field string) func() map[string]string {
+	if field == "" {
+		return p.HGetAll(ctx, key).Val
+	}
+	one := p.HMGet(ctx, key, field) // unlike HGET no error when there is none
+	return func() map[string]string {
+		if text, ok := one.Val()[0].(string); ok {
+			return map[string]string{field: text}
+		}
+		return nil
+	}
 }
 
 // each puts the fields of a hash into the positions.

@@ -1,0 +1,163 @@
+package clickhouse
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
+	"github.com/seed-744e3d1b/tapedeck/internal/query"
+	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
+)
+
+// drawTrade is a trade at any second of some minutes: later events are often
+// about earlier moments.
+func drawTrade(t *rapid.T) *events.TradeRecorded {
+	d := &events.TradeRecorded{
+		AccountID: rapid.SampledFrom([]string{"55009728", "55009729"}).Draw(t, "account"), StockCode: rapid.SampledFrom([]string{"600000.SH", "000001.SZ"}).Draw(t, "stock"),
+		StockName: "浦发银行", StrategyName: rapid.SampledFrom([]string{"", "wencai"}).Draw(t, "strategy"),
+		OrderType: rapid.SampledFrom([]events.OrderType{events.BuyTrade, events.SellTrade, events.BuyOrder}).Draw(t, "order"),
+		Price:     events.Price(rapid.Int64Range(1, 99).Draw(t, "price")), Volume: 100,
+		TradedAt: time.Date(2025, 1, rapid.IntRange(2, 6).Draw(t, "day"), 9, 30, rapid.IntRange(0, 20).Draw(t, "second"), 0, events.Zone),
+	}
+	d.Amount = query.AmountOf(d.Price, d.Volume)
+	return d
+}
+
+// rowOf is the row of a trade, dearer by so much.
+func rowOf(e *events.Event, dearer events.Price) projector.Change {
+	d := *e.Data.(*events.TradeRecorded)
+	d.Price += dearer
+	row := book.Trade{Sequence: e.Sequence, TradeRecorded: &d}.Row()
+	return projector.Change{Kind: row.Kind, Key: row.Key, Value: &row.Value}
+}
+
+// fillsOf is what a reader shall say of trades in the order of their sequences.
+func fillsOf(tape []*events.Event, f query.TradeFilter) []query.StockFills {
+	by := make(map[stockOf][]query.Trade)
+	for _, e := range tape {
+		d := e.Data.(*events.TradeRecorded)
+		of := stockOf{d.AccountID, d.StockCode}
+		by[of] = append(by[of], query.Trade{TradeRecorded: *d})
+	}
+	var all []query.StockFills
+	for of, trades := range by {
+		slices.SortStableFunc(trades, func(a, b query.Trade) int { return query.NewestFirst(b, a) })
+		if list := query.AppendFills(nil, trades, f); len(list) > 0 {
+			all = append(all, query.StockFills{Account: of.account, Stock: of.stock, Fills: list})
+		}
+	}
+	return sortedFills(all)
+}
+
+func sortedFills(all []query.StockFills) []query.StockFills {
+	slices.SortFunc(all, func(a, b query.StockFills) int {
+		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Stock, b.Stock))
+	})
+	return all
+}
+
+// TestFillsAreThoseOfTheTrades keeps one reader through batches, repairs, sweeps
+// and rebuilds: what it keeps is always what counts, and what it gave out before
+// does not change.
+func TestFillsAreThoseOfTheTrades(t *testing.T) {
+	projectortest.Checks(t, 8)
+	tier := open(t, testserver.ClickHouse(t))
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx := t.Context()
+		for _, table := range tableNames {
+			require.NoError(rt, tier.store.conn.Exec(ctx, "TRUNCATE TABLE "+table))
+		}
+		writer := &Tier{store: tier.store}
+		r := &Reader{store: tier.store, fills: newFills()}
+		var tape []*events.Event
+		var given, givenWant []query.StockFills
+		upto := func() uint64 { return uint64(len(tape)) }
+		more := func() {
+			from := upto()
+			for range rapid.IntRange(1, 4).Draw(rt, "events") {
+				tape = append(tape, &events.Event{Sequence: upto() + 1, Data: drawTrade(rt)})
+			}
+			require.NoError(rt, writer.Apply(ctx, projector.Batch{From: checkpoint(from), To: checkpoint(upto()), Events: tape[from:]}))
+		}
+		more()
+		steps := map[string]func(){
+			"more":  more,
+			"sweep": func() { require.NoError(rt, writer.store.sweep(ctx, 0)) },
+			"damage and repair": func() {
+				n := rapid.IntRange(0, len(tape)-1).Draw(rt, "which")
+				require.NoError(rt, writer.Repair(ctx, checkpoint(upto()), []projector.Change{rowOf(tape[n], 7)}))
+				require.NoError(rt, writer.store.sweep(ctx, 0)) // from now on it is kept
+				_, _, err := r.Fills(ctx, query.TradeFilter{})
+				require.NoError(rt, err)
+				require.NoError(rt, writer.Repair(ctx, checkpoint(upto()), []projector.Change{rowOf(tape[n], 0)}))
+				if rapid.Bool().Draw(rt, "swept") {
+					require.NoError(rt, writer.store.sweep(ctx, 0))
+				}
+			},
+			"rebuild": func() {
+				shadow, err := writer.Shadow(ctx, fmt.Sprint("plan ", upto()))
+				require.NoError(rt, err)
+				require.NoError(rt, shadow.Apply(ctx, projector.Batch{From: checkpoint(0), To: checkpoint(upto()), Events: tape}))
+				require.NoError(rt, shadow.Promote(ctx, projector.Hold{}))
+				writer = &Tier{store: tier.store}
+			},
+			"another read": func() {
+				_, _, err := r.Trades(ctx, query.TradeFilter{Limit: 1})
+				require.NoError(rt, err)
+			},
+		}
+		names := []string{"more", "sweep", "damage and repair", "rebuild", "another read"}
+		for range rapid.IntRange(4, 8).Draw(rt, "steps") {
+			steps[rapid.SampledFrom(names).Draw(rt, "step")]()
+			f := query.TradeFilter{
+				Account: rapid.SampledFrom([]string{"", "55009728"}).Draw(rt, "of"), Stock: rapid.SampledFrom([]string{"", "600000.SH"}).Draw(rt, "in"),
+				Strategy: rapid.SampledFrom([]string{"", "", "wencai"}).Draw(rt, "by"),
+				From:     rapid.SampledFrom([]events.Date{0, 20250103}).Draw(rt, "from"), To: rapid.SampledFrom([]events.Date{0, 20250105}).Draw(rt, "to"),
+			}
+			got, at, err := r.Fills(ctx, f)
+			require.NoError(rt, err)
+			require.Equal(rt, upto(), at.Sequence)
+			require.Equal(rt, fillsOf(tape, f), sortedFills(slices.Clone(got)), "%+v", f)
+			require.Equal(rt, givenWant, given, "what a reader has does not change")
+			given, givenWant = got, cloneFills(got)
+		}
+	})
+}
+
+// TestFillsAreReadOn: a caller that gives up leaves the reading to go on, and
+// the next caller waits for no more than what is left of it.
+func TestFillsAreReadOn(t *testing.T) {
+	tier := open(t, testserver.ClickHouse(t))
+	require.NoError(t, tier.Apply(t.Context(), batch(0, 20)))
+	r := &Reader{store: tier.store, fills: newFills()}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := r.Fills(gone, query.TradeFilter{})
+	require.ErrorIs(t, err, context.Canceled)
+	r.fills.turn <- struct{}{} // it is over
+	<-r.fills.turn
+	all, at, err := r.Fills(t.Context(), query.TradeFilter{})
+	require.NoError(t, err)
+	require.EqualValues(t, 20, at.Sequence)
+	require.Len(t, all, 1)
+	require.Len(t, all[0].Fills, 14)
+}
+
+func cloneFills(all []query.StockFills) []query.StockFills {
+	copied := slices.Clone(all)
+	for i := range copied {
+		copied[i].Fills = slices.Clone(copied[i].Fills)
+	}
+	return copied
+}
