@@ -260,9 +260,10 @@ func (s *cacheWriter) step() {
 
 // watchStatus is the part of GET /v1/watch that the test needs.
 type watchStatus struct {
-	InStep bool              `json:"in_step"`
-	Drifts []json.RawMessage `json:"drifts"`
-	Step   *watchStep        `json:"step"`
+	InStep   bool              `json:"in_step"`
+	Notified bool              `json:"notified"`
+	Drifts   []json.RawMessage `json:"drifts"`
+	Step     *watchStep        `json:"step"`
 }
 
 type watchStep struct {

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// glance is the time between two looks at sizes and times of change alone:
-	// six questions to the file system, which also network shares answer.
+	// glance is the time between two looks at sizes and times of change alone,
+	// where no notification has proved to come: six questions to the file system,
+	// which also network shares answer.
 	glance = 50 * time.Millisecond
 	// settle is how long a folder must be quiet before a look at it, for no
 	// longer than settleMost: strategies change several files one after the
@@ -44,6 +45,7 @@ type folder struct {
 	broker string
 	logger *slog.Logger
 
+	notices notices
 	missing absences
 	before  string // the folder's marks before the last look
 
@@ -52,13 +54,15 @@ type folder struct {
 }
 
 func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
+	logger := o.Logger.With("dir", at.Dir, "account", at.Account)
 	return &folder{
 		follower: follower{Folder: at, patience: o.Patience, void: make(map[string]time.Time), bad: make(map[string]time.Time), kept: make(map[string]*table)},
 		tape:     tape,
 		ledger:   l,
 		scan:     o.Scan,
 		broker:   o.Broker,
-		logger:   o.Logger.With("dir", at.Dir, "account", at.Account),
+		logger:   logger,
+		notices:  notices{dir: filepath.Clean(at.Dir), logger: logger, open: openWatcher},
 		missing:  make(absences),
 		status:   Status{Dir: at.Dir, Account: at.Account, Waiting: "the first look at the folder"},
 	}
@@ -67,9 +71,11 @@ func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
 // run looks at the folder after each change, at each scan, and soon again
 // while something is unfinished.
 func (f *folder) run(ctx context.Context) {
+	defer f.notices.close()
 	again := againFirst
 	for ctx.Err() == nil {
 		wait := f.scan
+		f.notices.arm()
 		f.before = f.marks()
 		if f.looked(ctx) {
 			again = againFirst
@@ -83,18 +89,35 @@ func (f *folder) run(ctx context.Context) {
 
 // await waits for a change, and then for quiet, or for some time.
 func (f *folder) await(ctx context.Context, most time.Duration) {
+	f.report(func(s *Status) { s.Notified = f.notices.proved })
 	late := time.After(most)
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
+	if f.notices.proved {
+		tick.Stop()
+	}
 	for {
+		told := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-late:
+			// A change that nothing told of: it cannot be relied on.
+			f.notices.proved = f.notices.proved && f.marks() == f.before
 			return
 		case <-tick.C:
+		case <-f.notices.errors():
+			f.notices.close() // notifications were lost: a look tells what they were
+			return
+		case event := <-f.notices.events():
+			if told = true; event.Name == f.notices.dir {
+				return // the folder itself went
+			}
 		}
+		// Most notifications are of what has been seen: the look comes after the
+		// last of a burst.
 		if now := f.marks(); now != f.before {
+			f.notices.proved = told
 			f.quiet(ctx, now)
 			return
 		}

@@ -23,6 +23,9 @@ type Status struct {
 	// Waiting is what the folder is looked at again for, soon: a file that is
 	// being written, or the log.
 	Waiting string `json:"waiting_for,omitzero"`
+	// Notified tells that the newest change came with a notification of the
+	// operating system; else sizes and times are looked at all the time.
+	Notified bool `json:"notified"`
 	// Step is the last time that they were equal.
 	Step *Step `json:"step,omitzero"`
 	// Drifts are what keeps them from being equal and will not pass by itself,

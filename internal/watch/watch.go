@@ -51,8 +51,8 @@ type Options struct {
 	// Broker is that of accounts which the log does not know yet: QMT, GM or
 	// TDX; empty is GM for an account id that is a UUID and QMT for any other.
 	Broker string
-	// Scan is the time between two full looks at a folder that reports no
-	// change: network shares report none.
+	// Scan is the time between two full looks at a folder in which no change
+	// shows: a change may go unreported, or leave size and time as they were.
 	Scan time.Duration
 	// Patience is how long a file must be missing or empty, or one price be
 	// missing of a position that stays open, before it counts as removed.
