@@ -98,7 +98,7 @@ func (p *plan) compareDeals() {
 		return
 	}
 	before := len(p.records) + len(p.drifts)
-	seen, equal := make(map[string]int), make(map[dealKey]int)
+	seen, lacks := make(map[string]int), p.from.Lacks()
 	for _, d := range t.deals {
 		entry, err := silverquant.DealEntry(p.account, d.Deal)
 		if err != nil {
@@ -111,8 +111,7 @@ func (p *plan) compareDeals() {
 			p.drift(silverquant.DealsFile, fmt.Sprintf("line %d", d.Line), err.Error())
 			continue
 		}
-		key := keyOf(e.Data.(*events.TradeRecorded))
-		if equal[key]++; equal[key] > p.from.Deals[key] {
+		if lacks(e.Data.(*events.TradeRecorded)) {
 			p.records = append(p.records, e)
 		}
 	}
@@ -141,7 +140,7 @@ func (p *plan) compareAssets() {
 			continue
 		}
 		earlier = true
-		nth := p.from.Balances[balanceKey(date, a.Total)] + 1
+		nth := p.from.Times(date, a.Total) + 1
 		p.record(silverquant.AssetEntry(p.account, a).Nth(nth), silverquant.AssetsFile, a.Line)
 	}
 }

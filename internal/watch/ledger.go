@@ -3,8 +3,6 @@ package watch
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +16,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
 )
 
 const (
@@ -48,39 +47,7 @@ type ledger struct {
 type holdings struct {
 	// Last is the sequence of the account's newest event.
 	Last uint64 `json:"last"`
-	// Deals counts equal rows of deal_hist.csv, by dealKey.
-	Deals map[dealKey]int `json:"deals"`
-	// Assets are the total assets by date, and Balances counts how often each
-	// was recorded.
-	Assets   map[events.Date]events.Money `json:"assets"`
-	Balances map[string]int               `json:"balances"`
-}
-
-// dealKey stands for a row of deal_hist.csv: equal rows have equal keys.
-type dealKey [16]byte
-
-// MarshalText implements encoding.TextMarshaler.
-func (k dealKey) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, k[:]), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (k *dealKey) UnmarshalText(text []byte) error {
-	raw, err := hex.DecodeString(string(text))
-	if err == nil && len(raw) != len(k) {
-		err = errors.New("must be 32 hexadecimal digits")
-	}
-	if err == nil {
-		*k = dealKey(raw)
-	}
-	return err
-}
-
-func keyOf(d *events.TradeRecorded) dealKey {
-	sum := sha256.Sum256([]byte(book.DealOf(d, 0).Row().Value))
-	return dealKey(sum[:16])
-}
-
-func balanceKey(date events.Date, total events.Money) string {
-	return date.String() + " " + total.String()
+	silverquant.Recorded
 }
 
 func newLedger(tape Tape, accounts []string, path string, logger *slog.Logger) *ledger {
@@ -102,9 +69,7 @@ func (l *ledger) clear() {
 	l.at, l.book, l.saved = eventlog.Checkpoint{}, book.New(book.Keep{}), time.Now()
 	l.accounts = make(map[string]*holdings)
 	for id := range l.needle {
-		l.accounts[id] = &holdings{
-			Deals: make(map[dealKey]int), Assets: make(map[events.Date]events.Money), Balances: make(map[string]int),
-		}
+		l.accounts[id] = &holdings{Recorded: silverquant.NewRecorded()}
 	}
 }
 
@@ -196,14 +161,7 @@ func (l *ledger) applyLine(sequence uint64, line []byte) error {
 		}
 		h := l.accounts[id]
 		h.Last = sequence
-		switch d := e.Data.(type) {
-		case *events.TradeRecorded:
-			h.Deals[keyOf(d)]++
-		case *events.CapitalUpdated:
-			date := book.CapitalDate(e, d)
-			h.Assets[date] = d.TotalAssets
-			h.Balances[balanceKey(date, d.TotalAssets)]++
-		}
+		h.Add(e)
 		l.book.Apply(e)
 		return nil
 	}
