@@ -12,11 +12,12 @@ import (
 )
 
 type importCommand struct {
-	Path    string `arg:"" help:"Cache folder of a strategy, or a file of events: one JSON a line, or an export as CSV or Parquet."`
-	Account string `help:"Account that the folder belongs to (required for a folder)." placeholder:"ID"`
-	Broker  string `help:"Broker of an account that the log does not know yet; by default GM for a UUID, else QMT." enum:",QMT,GM,TDX" default:""`
-	Daily   string `help:"Folder of daily klines, <code>.csv each." type:"existingdir" placeholder:"DIR"`
-	Rejects string `help:"File that lists what was refused: file, line, reason, text; by default import-rejects-<account>.csv in the current folder." placeholder:"FILE"`
+	Path      string `arg:"" help:"Cache folder of a strategy, or a file of events: one JSON a line, or an export as CSV or Parquet."`
+	Account   string `help:"Account that the folder belongs to (required for a folder)." placeholder:"ID"`
+	Broker    string `help:"Broker of an account that the log does not know yet; by default GM for a UUID, else QMT." enum:",QMT,GM,TDX" default:""`
+	Daily     string `help:"Folder of daily klines, <code>.csv each." type:"existingdir" placeholder:"DIR"`
+	Overwrite bool   `help:"Make the log's positions and balances equal the folder's even where the log may be newer; without it they are left alone, and told."`
+	Rejects   string `help:"File that lists what was refused: file, line, reason, text; by default import-rejects-<account>.csv in the current folder." placeholder:"FILE"`
 }
 
 type importAnswer struct {
@@ -24,7 +25,10 @@ type importAnswer struct {
 	Events   int    `json:"events"`
 	Appended int    `json:"appended"`
 	// Known events were on the log already, or change nothing.
-	Known    int    `json:"known"`
+	Known int `json:"known"`
+	// Withheld events would turn positions or balances back: the log may be
+	// newer than the folder.
+	Withheld int    `json:"withheld"`
 	Flagged  int    `json:"flagged"`
 	Rejected int    `json:"rejected"`
 	Rejects  string `json:"rejects_file,omitempty"`
@@ -34,6 +38,11 @@ type importAnswer struct {
 // importBatch is how many events one request to ingest carries.
 const importBatch = 500
 
+// Help says what the flags cannot.
+func (importCommand) Help() string {
+	return `A row of deal_hist.csv or assets.csv that the log holds, whichever way it came there, is not recorded again; nor is what changes no position. Where the log's positions are newer than the folder, or it has another balance of a day, the log's are left alone: what would turn them back is counted as withheld, and the exit code is 1. --overwrite records it all the same.`
+}
+
 // Run implements the command. Ids come from the content alone, so running it
 // again, also after a crash in the middle, adds only what is missing.
 func (c importCommand) Run(e *Env) (err error) {
@@ -41,10 +50,17 @@ func (c importCommand) Run(e *Env) (err error) {
 	if err != nil {
 		return usage("import: %v", err)
 	}
-	if stat.IsDir() && c.Account == "" {
+	switch {
+	case stat.IsDir() && c.Account == "":
 		return usage("import of a folder needs --account")
+	case !stat.IsDir() && c.Overwrite:
+		return usage("--overwrite is for a folder: the events of a file are what they are")
 	}
-	known, err := e.readKnown(c.Account)
+	var account *taped
+	if stat.IsDir() {
+		account = newTaped(c.Path, c.Account)
+	}
+	known, err := e.readKnown(account)
 	if err != nil {
 		return err
 	}
@@ -60,10 +76,12 @@ func (c importCommand) Run(e *Env) (err error) {
 		rejects: rejectsFile{path: c.rejectsPath()},
 	}
 	defer func() { err = errors.Join(err, publisher.Close(e.Context), run.rejects.close()) }()
-	if stat.IsDir() {
-		err = run.all(folderInputs(c.Path, c.Account, silverquant.ImportOptions{
-			CreateAccount: !known.account, Broker: c.Broker, DailyDir: c.Daily,
-		}))
+	if account != nil {
+		options := silverquant.ImportOptions{CreateAccount: !account.created, Broker: c.Broker, DailyDir: c.Daily, Open: account.open()}
+		if c.Overwrite {
+			options.After = account.last
+		}
+		err = run.all(account.missing(folderInputs(c.Path, c.Account, options), known, &run.answer, c.Overwrite))
 	} else {
 		err = run.all(fileInputs(c.Path))
 	}
@@ -76,7 +94,7 @@ func (c importCommand) Run(e *Env) (err error) {
 	if err := e.print(run.answer, run.answer.text); err != nil {
 		return err
 	}
-	if run.answer.Rejected > 0 {
+	if run.answer.Rejected+run.answer.Withheld > 0 {
 		return ErrDifferences
 	}
 	return nil
@@ -193,9 +211,22 @@ func (r *importRun) reject(why *silverquant.Reject) error {
 	return r.rejects.add(why)
 }
 
+// leaveOut counts events that are not sent.
+func (a *importAnswer) leaveOut(why fate, count int) {
+	a.Events += count
+	if why == turnsBack {
+		a.Withheld += count
+	} else {
+		a.Known += count
+	}
+}
+
 func (a importAnswer) text(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d events: %d appended, %d known already, %d flagged (outside the trading session), %d rejected\n",
 		a.Path, a.Events, a.Appended, a.Known, a.Flagged, a.Rejected)
+	if a.Withheld > 0 {
+		fmt.Fprintf(w, "%d withheld, for they would turn positions or balances back that the log has later or otherwise: --overwrite makes the log equal the folder\n", a.Withheld)
+	}
 	if a.Rejected > 0 {
 		fmt.Fprintf(w, "what was rejected, and why: %s\n", a.Rejects)
 	}

@@ -12,10 +12,8 @@ import (
 	"strconv"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
-	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 	"github.com/seed-744e3d1b/tapedeck/internal/silverquant"
-	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
 )
 
 // input is one event to import and the place it comes from; line 0 is the
@@ -103,61 +101,6 @@ func (r *rejectsFile) close() error {
 		return fmt.Errorf("rejects file: %w", err)
 	}
 	return nil
-}
-
-// knownEvents is what the log holds already. ingest remembers a bounded number
-// of ids; an import may be repeated after more events than those.
-type knownEvents struct {
-	// contents are the events' content hashes, by id.
-	contents map[string]uint64
-	account  bool
-}
-
-// has tells whether the log holds this very event. One with the same id and
-// another content is left for ingest to refuse.
-func (k *knownEvents) has(e *events.Event) bool {
-	content, ok := k.contents[e.ID]
-	if !ok {
-		return false
-	}
-	hash, err := e.ContentHash()
-	return err == nil && hash == content
-}
-
-// knownTier is a tier whose contents are the ids on the log.
-type knownTier struct {
-	*memory.Tier
-	knownEvents
-	accountID string
-}
-
-// Apply implements projector.Tier.
-func (t *knownTier) Apply(_ context.Context, b projector.Batch) error {
-	for _, e := range b.Events {
-		hash, err := e.ContentHash()
-		if err != nil {
-			return fmt.Errorf("event %d: %w", e.Sequence, err)
-		}
-		t.contents[e.ID] = hash
-		if d, ok := e.Data.(*events.AccountCreated); ok && d.AccountID == t.accountID {
-			t.account = true
-		}
-	}
-	return nil
-}
-
-// readKnown walks the log once.
-func (e *Env) readKnown(accountID string) (*knownEvents, error) {
-	log, err := e.openLog()
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	tier := &knownTier{Tier: memory.New(nil), knownEvents: knownEvents{contents: make(map[string]uint64)}, accountID: accountID}
-	if _, err := e.play(e.Context, log, tier, projector.Bound{}, nil); err != nil {
-		return nil, fmt.Errorf("look up what the log holds already: %w", err)
-	}
-	return &tier.knownEvents, nil
 }
 
 // publisher connects to ingest. A publisher retries for ever, so whether there

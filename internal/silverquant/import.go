@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +25,12 @@ type ImportOptions struct {
 	Broker string
 	// DailyDir is a folder of klines, <code>.csv each; empty is none.
 	DailyDir string
+	// Open are the stocks whose positions the log has open. What the folder does
+	// not hold of them is closed.
+	Open []string
+	// After, unless it is 0, makes other ids for what is about positions: it is
+	// to count again although the log had it once, up to this sequence.
+	After uint64
 }
 
 // importBars is how many bars one kline event carries at most.
@@ -37,9 +42,9 @@ var unknownMoment = time.Date(1990, 12, 19, 15, 0, 0, 0, events.Zone)
 
 // ImportEvents turns a cache folder into valid events: account.created where
 // asked for, the trades in file order, a capital_updated per row of assets.csv,
-// the klines, and then the positions: _inc_date first, so that it increments
-// nothing, held days, and marked prices. Positions are dated by the latest
-// moment known in the folder.
+// the klines, and then the positions: what is closed, _inc_date, so that it
+// increments nothing that counts, held days, and marked prices. Positions are
+// dated by the latest moment known in the folder.
 //
 // Ids depend on nothing but the content, so importing twice, or a grown
 // folder, repeats the ids of what was imported before. An error that is a
@@ -87,58 +92,6 @@ func (im *importer) run() error {
 		}
 	}
 	return im.positions(pos)
-}
-
-// folderState is what the JSON files hold.
-type folderState struct {
-	file     string
-	held     Positions
-	max, min []Mark
-	rejects  []*Reject
-}
-
-func (im *importer) readPositions() (s folderState, err error) {
-	keep := func(rejects []*Reject) { s.rejects = append(s.rejects, rejects...) }
-	read := func(file string) ([]byte, error) {
-		raw, err := os.ReadFile(filepath.Join(im.dir, file))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		if err == nil && raw == nil {
-			raw = []byte{}
-		}
-		return raw, err
-	}
-	var rejects []*Reject
-	for _, s.file = range []string{PositionsFile, HeldDaysFile} {
-		raw, err := read(s.file)
-		if err != nil {
-			return s, err
-		}
-		if raw == nil {
-			continue
-		}
-		if s.held, rejects, err = ReadPositions(s.file, raw); err != nil {
-			return s, err
-		}
-		keep(rejects)
-		break
-	}
-	for file, into := range map[string]*[]Mark{MaxPriceFile: &s.max, MinPriceFile: &s.min} {
-		raw, err := read(file)
-		if err != nil {
-			return s, err
-		}
-		if raw == nil {
-			continue
-		}
-		if *into, rejects, err = ReadPrices(file, raw); err != nil {
-			return s, err
-		}
-		keep(rejects)
-	}
-	slices.SortStableFunc(s.rejects, func(a, b *Reject) int { return strings.Compare(a.File, b.File) })
-	return s, nil
 }
 
 // open opens a file for reading rows; a missing one is empty.
@@ -300,75 +253,6 @@ func (im *importer) stockKlines(file, code string) error {
 		}
 		last := chunk[len(chunk)-1]
 		if err := im.emit(newEntry(dailySource, last.Date.Time().Add(15*time.Hour+30*time.Minute), data, code, string(content)), Reject{File: file, Line: last.Line}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (im *importer) positions(s folderState) error {
-	for _, r := range s.rejects {
-		if err := im.reject(r); err != nil {
-			return err
-		}
-	}
-	if s.held.IncDate != 0 {
-		im.sawMoment(s.held.IncDate.Time())
-	}
-	at := im.latest
-	if at.IsZero() {
-		at = unknownMoment
-	}
-	moment := events.FormatTime(at)
-	if s.held.IncDate != 0 {
-		if err := im.emit(accountEntry(im.account, at, &events.PositionDaysIncremented{AccountID: im.account, Date: s.held.IncDate},
-			s.held.IncDate.String(), moment), Reject{File: s.file}); err != nil {
-			return err
-		}
-	}
-	for _, h := range s.held.Held {
-		if !h.Open {
-			continue
-		}
-		if err := im.emit(accountEntry(im.account, at, &events.PositionHeldDaysSet{AccountID: im.account, StockCode: h.StockCode, HeldDays: h.Days},
-			h.StockCode, strconv.FormatInt(h.Days, 10), moment), Reject{File: s.file, Line: h.Line}); err != nil {
-			return err
-		}
-	}
-	return im.marks(at, s)
-}
-
-// marks emits one event per stock that has a marked price.
-func (im *importer) marks(at time.Time, s folderState) error {
-	lowest := make(map[string]Mark)
-	for _, m := range s.min {
-		lowest[m.StockCode] = m
-	}
-	mark := func(file string, line int, code string, high, low *events.Price) error {
-		content := []string{code, "", "", events.FormatTime(at)}
-		for i, p := range []*events.Price{high, low} {
-			if p != nil {
-				content[1+i] = p.String()
-			}
-		}
-		return im.emit(accountEntry(im.account, at, &events.PositionPriceMarked{AccountID: im.account, StockCode: code, MaxPrice: high, MinPrice: low},
-			content...), Reject{File: file, Line: line})
-	}
-	for _, m := range s.max {
-		var low *events.Price
-		if l, both := lowest[m.StockCode]; both {
-			low = &l.Price
-			delete(lowest, m.StockCode)
-		}
-		if err := mark(MaxPriceFile, m.Line, m.StockCode, &m.Price, low); err != nil {
-			return err
-		}
-	}
-	for _, m := range s.min {
-		if _, alone := lowest[m.StockCode]; !alone {
-			continue
-		}
-		if err := mark(MinPriceFile, m.Line, m.StockCode, nil, &m.Price); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ class Trader:
             held[self.chance.choice(CODES)] = {"day_count": self.chance.randrange(9)}
             save_json(self.held, held)
         elif what < 0.6:
-            self.deal(moment, code, self.chance.choice(["限买委托", "市卖委托", "撤单"]))
+            self.deal(moment, code, self.chance.choice(["限买委托", "市买委托", "限卖委托", "市卖委托", "撤单"]))
         else:
             price = self.chance.uniform(5, 20)
             quotes = {c: {"high": price * 1.01, "low": price * 0.99} for c in self.chance.sample(CODES, 4)}
