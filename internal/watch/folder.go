@@ -106,8 +106,9 @@ func (f *folder) await(ctx context.Context, most time.Duration) {
 			f.notices.proved = f.notices.proved && f.marks() == f.before
 			return
 		case <-tick.C:
-		case <-f.notices.errors():
-			f.notices.close() // notifications were lost: a look tells what they were
+		case err := <-f.notices.errors():
+			f.logger.Warn("watch: notifications were lost; the folder is looked at", "error", err)
+			f.notices.close()
 			return
 		case event := <-f.notices.events():
 			if told = true; event.Name == f.notices.dir {
