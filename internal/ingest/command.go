@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/internal/calendar"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/phase"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
 	"github.com/seed-744e3d1b/tapedeck/internal/watch"
 )
@@ -37,6 +38,7 @@ type CLI struct {
 	WatchBroker    string          `help:"Broker of watched accounts that the log does not know yet: QMT, GM or TDX; by default GM for an id that is a UUID, else QMT." enum:",QMT,GM,TDX" default:""`
 	WatchScan      time.Duration   `help:"Time between two full readings of a watched folder in which no change shows." default:"15s"`
 	WatchPatience  time.Duration   `help:"How long a watched file must be missing or empty before that counts." default:"10s"`
+	ReconcileGate  string          `help:"What an account's last reconciliation must be for a step to its next phase: breaks (without breaks, if there is one), required (there, and without breaks) or off." enum:"breaks,required,off" default:"breaks"`
 	LiveFeed       string          `help:"Publish stored events on core NATS, events.v1.>: ${enum}. auto does when somebody listens; with an outside NATS, where that cannot be told, it does not." enum:"auto,on,off" default:"auto"`
 	BackupDir      string          `help:"Folder for backups of the log, best on another disk; none without it." placeholder:"DIR"`
 	BackupEvery    Days            `help:"Time between two backups." default:"24h"`
@@ -68,7 +70,7 @@ func (c CLI) config(logger *slog.Logger) Config {
 		Policy: c.SessionPolicy, Window: c.SessionWindow, MaxQueue: c.MaxQueue,
 		SnapshotEvents: c.SnapshotEvents, SnapshotAge: c.SnapshotAge, StopPatience: c.StopPatience,
 		Backups:  BackupConfig{Dir: c.BackupDir, Every: time.Duration(c.BackupEvery), Keep: time.Duration(c.BackupKeep)},
-		Watch:    WatchConfig{Folders: c.Watch, Broker: c.WatchBroker, Scan: c.WatchScan, Patience: c.WatchPatience},
+		Watch:    WatchConfig{Folders: c.Watch, Broker: c.WatchBroker, Scan: c.WatchScan, Patience: c.WatchPatience, ReconcileGate: phase.ReconcileGate(c.ReconcileGate)},
 		LiveFeed: c.LiveFeed,
 		Logger:   logger,
 	}

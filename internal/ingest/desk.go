@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-744e3d1b/tapedeck/internal/calendar"
+	"github.com/seed-744e3d1b/tapedeck/internal/phase"
 	"github.com/seed-744e3d1b/tapedeck/internal/watch"
 )
 
@@ -31,6 +32,8 @@ type desk struct {
 	policy    calendar.Policy
 	window    calendar.Window
 	watcher   atomic.Pointer[watch.Watcher] // nil without watched folders
+	phases    *phase.Store
+	watching  WatchConfig
 
 	requests, bytes atomic.Int64
 }

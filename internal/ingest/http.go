@@ -21,6 +21,9 @@ func newHTTPServer(d *desk, logger *slog.Logger) *http.Server {
 	mux.HandleFunc("/v1/events", only(http.MethodPost, d.postEvents))
 	mux.HandleFunc("/v1/log", only(http.MethodGet, d.getLog))
 	mux.HandleFunc("/v1/watch", only(http.MethodGet, d.getWatch))
+	mux.HandleFunc("/v1/phases", only(http.MethodGet, d.getPhases))
+	mux.HandleFunc("/v1/phases/{account}", only(http.MethodPut, d.putPhase))
+	mux.HandleFunc("/v1/reconciliations/{account}", only(http.MethodPut, d.putReconciliation))
 	mux.HandleFunc("/healthz", only(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	}))

@@ -97,7 +97,10 @@ func Start(ctx context.Context, config Config) (_ *Service, err error) {
 	metrics := newMetrics()
 	s.committer = newCommitter(config, s, metrics)
 	metrics.watch(s.committer)
-	s.desk = &desk{committer: s.committer, metrics: metrics, logger: config.Logger, policy: config.Policy, window: config.Window}
+	s.desk = &desk{committer: s.committer, metrics: metrics, logger: config.Logger, policy: config.Policy, window: config.Window, watching: config.Watch}
+	if err := s.openPhases(metrics); err != nil {
+		return nil, err
+	}
 	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/calendar"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
+	"github.com/seed-744e3d1b/tapedeck/internal/phase"
 	"github.com/seed-744e3d1b/tapedeck/internal/watch"
 )
 
@@ -24,9 +25,13 @@ type WatchConfig struct {
 	// Scan is the time between two full looks, Patience how long a file must
 	// be missing before it counts as removed.
 	Scan, Patience time.Duration
+	// ReconcileGate is what an account's last reconciliation must be for a step
+	// to its next phase; empty is phase.ReconcileBreaks.
+	ReconcileGate phase.ReconcileGate
 }
 
-// startWatching follows the folders, if any.
+// startWatching follows the folders, if any, but for those of accounts in phase
+// tiers.
 func (s *Service) startWatching(m *metrics) error {
 	c := s.config.Watch
 	if len(c.Folders) == 0 {
@@ -34,7 +39,7 @@ func (s *Service) startWatching(m *metrics) error {
 	}
 	w, err := watch.Start(watchedTape{s}, watch.Options{
 		Folders: c.Folders, Broker: c.Broker, Scan: c.Scan, Patience: c.Patience,
-		State: filepath.Join(s.stateDir(), "watch.snapshot"), Logger: s.config.Logger, Registry: m.registry,
+		State: filepath.Join(s.stateDir(), "watch.snapshot"), Still: s.still(), Logger: s.config.Logger, Registry: m.registry,
 	})
 	if err != nil {
 		return err

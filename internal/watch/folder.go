@@ -46,8 +46,12 @@ type folder struct {
 	logger *slog.Logger
 
 	notices notices
+	before  string // the folder's marks before the last look of run
+
+	// turn holds one item while somebody looks, who alone uses what follower
+	// and missing remember and changes whether the folder is followed.
+	turn    chan struct{}
 	missing absences
-	before  string // the folder's marks before the last look
 
 	mu     sync.Mutex
 	status Status
@@ -63,8 +67,12 @@ func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
 		broker:   o.Broker,
 		logger:   logger,
 		notices:  notices{dir: filepath.Clean(at.Dir), logger: logger, open: openWatcher},
+		turn:     make(chan struct{}, 1),
 		missing:  make(absences),
-		status:   Status{Dir: at.Dir, Account: at.Account, Waiting: "the first look at the folder"},
+		status: Status{
+			Dir: at.Dir, Account: at.Account, Following: !slices.Contains(o.Still, at.Account),
+			Waiting: "the first look at the folder",
+		},
 	}
 }
 
@@ -73,11 +81,13 @@ func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
 func (f *folder) run(ctx context.Context) {
 	defer f.notices.close()
 	again := againFirst
-	for ctx.Err() == nil {
+	for f.begin(ctx) == nil {
 		wait := f.scan
 		f.notices.arm()
 		f.before = f.marks()
-		if f.looked(ctx) {
+		done := f.looked(ctx)
+		f.end()
+		if done {
 			again = againFirst
 		} else {
 			wait = min(again, f.scan)
@@ -177,13 +187,14 @@ func (f *folder) looked(ctx context.Context) (done bool) {
 	return err == nil && f.status.Waiting == ""
 }
 
-// look compares the folder with the log and appends what is missing there.
+// look compares the folder with the log and, when it is followed, appends what
+// is missing there.
 func (f *folder) look(ctx context.Context) error {
-	now := time.Now()
+	now, following := time.Now(), f.current().Following
 	v, err := f.follower.look(now)
 	if err != nil {
 		f.report(func(s *Status) {
-			s.Scanned, s.InStep, s.Waiting = now, false, ""
+			s.Scanned, s.InStep, s.Waiting, s.Unrecorded = now, false, "", nil
 			s.set(f.logger, []Drift{{Reason: err.Error()}}, now)
 		})
 		return nil //nolint:nilerr // it is told as a drift, and tried again at the next scan
@@ -206,8 +217,8 @@ func (f *folder) look(ctx context.Context) error {
 			p.compare()
 			p.from.holdings = nil // the ledger's own
 		})
-		if len(p.records)+len(p.moves) == 0 || round == rounds {
-			f.settled(p, v, refused, now)
+		if len(p.records)+len(p.moves) == 0 || round == rounds || !following {
+			f.settled(p, v, refused, now, following)
 			return nil
 		}
 		if refused, err = f.append(ctx, p); err != nil {
@@ -257,13 +268,17 @@ func (f *folder) append(ctx context.Context, p *plan) (refused []Drift, err erro
 }
 
 // settled tells what a look came to.
-func (f *folder) settled(p *plan, v *view, refused []Drift, now time.Time) {
+func (f *folder) settled(p *plan, v *view, refused []Drift, now time.Time, following bool) {
 	drifts := append(p.drifts, refused...)
-	if left := len(p.records) + len(p.moves); left > 0 && len(refused) == 0 {
-		drifts = append(drifts, Drift{Reason: fmt.Sprintf("%d events were appended and still miss: does another publisher write about the account?", left)})
+	left := make(map[string]int)
+	for _, e := range slices.Concat(p.records, p.moves) {
+		left[string(e.Type())]++
+	}
+	if len(left) > 0 && len(refused) == 0 && following {
+		drifts = append(drifts, Drift{Reason: fmt.Sprintf("%d events were appended and still miss: does another publisher write about the account?", len(p.records)+len(p.moves))})
 	}
 	f.report(func(s *Status) {
-		s.Scanned, s.Waiting = now, p.unsettled
+		s.Scanned, s.Waiting, s.Unrecorded = now, p.unsettled, left
 		s.set(f.logger, drifts, now)
 		s.InStep = p.equal() && len(drifts) == 0
 		if !s.InStep {

@@ -15,6 +15,9 @@ const maxDrifts = 100
 type Status struct {
 	Dir     string `json:"dir"`
 	Account string `json:"account"`
+	// Following tells that what changes in the folder is appended. A folder
+	// that is not followed is compared with the log all the same.
+	Following bool `json:"following"`
 	// Scanned is when the folder was last looked at.
 	Scanned time.Time `json:"scanned_at,omitzero"`
 	// InStep tells that the log's state of the account equalled the folder at
@@ -26,6 +29,9 @@ type Status struct {
 	// Notified tells that the newest change came with a notification of the
 	// operating system; else sizes and times are looked at all the time.
 	Notified bool `json:"notified"`
+	// Unrecorded are the events that the log lacks to equal the folder, how many
+	// of each type.
+	Unrecorded map[string]int `json:"unrecorded,omitempty"`
 	// Step is the last time that they were equal.
 	Step *Step `json:"step,omitzero"`
 	// Drifts are what keeps them from being equal and will not pass by itself,

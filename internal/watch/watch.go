@@ -60,7 +60,10 @@ type Options struct {
 	Patience time.Duration
 	// State is a file for what was read of the log, so that a start need not
 	// read all of it; it may be lost at any time.
-	State  string
+	State string
+	// Still are accounts whose folders are compared with the log, and not
+	// followed, until Switch says otherwise.
+	Still  []string
 	Logger *slog.Logger
 	// Registry takes the metrics, tapedeck_watch_*.
 	Registry prometheus.Registerer
@@ -90,6 +93,7 @@ type Tape interface {
 type Watcher struct {
 	folders []*folder
 	ledger  *ledger
+	life    context.Context // ends with Stop
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -114,11 +118,10 @@ func Start(tape Tape, o Options) (*Watcher, error) {
 		w.folders = append(w.folders, newFolder(f, tape, w.ledger, o))
 	}
 	w.register(o.Registry)
-	ctx, cancel := context.WithCancel(context.Background())
-	w.cancel = cancel
-	w.running.Go(func() { w.ledger.run(ctx) })
+	w.life, w.cancel = context.WithCancel(context.Background())
+	w.running.Go(func() { w.ledger.run(w.life) })
 	for _, f := range w.folders {
-		w.running.Go(func() { f.run(ctx) })
+		w.running.Go(func() { f.run(w.life) })
 	}
 	return w, nil
 }
