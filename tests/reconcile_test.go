@@ -40,7 +40,7 @@ func TestReconcile(t *testing.T) {
 	status, answer := server.post(t, "application/x-ndjson", []byte(strings.Join(lines, "\n")))
 	require.Equal(t, http.StatusOK, status, "%s", answer)
 
-	dir, env := t.TempDir(), []string{"TAPEDECK_NATS_URL=" + server.nats}
+	dir, env := t.TempDir(), []string{"TAPEDECK_NATS_URL=" + server.nats, "TAPEDECK_INGEST_URL=" + server.url}
 	file := func(name, text string, gbk bool) string {
 		raw := []byte(text)
 		if gbk {
@@ -100,10 +100,19 @@ func TestReconcile(t *testing.T) {
 		{"600000.SH", 800, 700, true, []string{"volume"}},
 		{"688981.SH", 0, 100, false, []string{"volume", "not_open"}},
 	}, breaks)
-	// As of an earlier moment there was less.
-	breaks, _, code, _ = reconcile(file("before.csv", "证券代码,股票余额\n600000,900\n", false), "--until-sequence", "3")
+	// As of an earlier moment there was less. What was found at a later one stays
+	// with ingest; that it does not answer is no failure.
+	breaks, _, code, stderr = reconcile(file("before.csv", "证券代码,股票余额\n600000,900\n", false), "--until-sequence", "3")
 	require.Equal(t, 1, code)
 	require.Equal(t, []brk{{"600000.SH", 900, 900, false, []string{"not_open"}}}, breaks)
+	require.Contains(t, stderr, "not recorded for replay phase: the reconciliation at sequence 10 is a later one")
+	whole := filepath.Join(dir, "qmt.csv")
+	_, _, code, stderr = reconcile(whole, "--ingest-url", "http://127.0.0.1:1")
+	require.Zero(t, code)
+	require.Contains(t, stderr, "warning: ingest did not record")
+	_, _, code, stderr = reconcile(whole, "--no-record")
+	require.Zero(t, code)
+	require.Empty(t, stderr)
 
 	for name, text := range map[string]string{
 		"volume":  "证券代码,股票余额\n600000,8o0\n",

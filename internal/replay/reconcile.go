@@ -2,15 +2,22 @@ package replay
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/phase"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 	"github.com/seed-744e3d1b/tapedeck/internal/tier/memory"
 )
@@ -19,6 +26,7 @@ type reconcileCommand struct {
 	Statement string            `help:"The broker's list of positions: CSV, in UTF-8 or GBK." required:"" type:"existingfile" placeholder:"FILE"`
 	Account   string            `help:"The account that it is of." required:"" placeholder:"ID"`
 	Columns   map[string]string `help:"Headings of columns that are not found by themselves: code, volume, name, market, as in code=证券代码,volume=股票余额." mapsep:"," placeholder:"COLUMN=HEADING"`
+	NoRecord  bool              `help:"Do not report to ingest what was found. What was reported last keeps the account from its next phase while there is a break."`
 	boundFlags
 }
 
@@ -68,7 +76,7 @@ func (c reconcileCommand) Run(e *Env) error {
 			return usage("--columns: there is no column %s, but code, volume, name and market", column)
 		}
 	}
-	stated, err := readStatement(c.Statement, c.Columns)
+	stated, sum, err := readStatement(c.Statement, c.Columns)
 	if err != nil {
 		return err
 	}
@@ -90,10 +98,39 @@ func (c reconcileCommand) Run(e *Env) error {
 	if err := e.print(answer, answer.text); err != nil {
 		return err
 	}
+	if !c.NoRecord {
+		e.record(c.Account, phase.Reconciliation{
+			Statement: filepath.Base(c.Statement), SHA256: sum, Sequence: at.Sequence, Breaks: len(answer.Breaks), ComparedAt: time.Now(),
+		})
+	}
 	if len(answer.Breaks) > 0 {
 		return ErrDifferences
 	}
 	return nil
+}
+
+// record reports a reconciliation to ingest, for the account's next phase. That
+// it cannot be reported changes nothing in what was found.
+func (e *Env) record(account string, found phase.Reconciliation) {
+	var answer struct {
+		Recorded       bool                 `json:"recorded"`
+		Reconciliation phase.Reconciliation `json:"reconciliation"`
+	}
+	status, text, err := e.call(e.ingest(), http.MethodPut, "/v1/reconciliations/"+url.PathEscape(account), found)
+	if err == nil && status != http.StatusOK {
+		err = errors.New(refusalOf(status, text))
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &answer)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(e.Err, "warning: ingest did not record this for replay phase (--no-record asks it for nothing): %v\n", err)
+	case !answer.Recorded:
+		fmt.Fprintf(e.Err, "not recorded for replay phase: the reconciliation at sequence %d is a later one\n", answer.Reconciliation.Sequence)
+	default:
+		fmt.Fprintf(e.Err, "recorded for replay phase: account %s, %d breaks at sequence %d\n", account, found.Breaks, found.Sequence)
+	}
 }
 
 // sharesTier is a tier whose contents are an account's positions and the shares

@@ -2,7 +2,9 @@ package replay
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -37,23 +39,25 @@ type holding struct {
 
 // readStatement reads a broker's CSV, divided by commas or tabs, in UTF-8 or
 // GBK. columns name headings that are not known. A stock that is there several
-// times, once a shareholder's account, counts together.
-func readStatement(path string, columns map[string]string) (map[string]holding, error) {
+// times, once a shareholder's account, counts together. sum is the file's
+// SHA-256.
+func readStatement(path string, columns map[string]string) (stated map[string]holding, sum string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
 	encoding, err := silverquant.DetectEncoding(f)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, "", fmt.Errorf("read %s: %w", path, err)
 	}
 	raw, err := io.ReadAll(f)
+	hash := sha256.Sum256(raw)
 	if err == nil && encoding == silverquant.GBK {
 		raw, err = simplifiedchinese.GB18030.NewDecoder().Bytes(raw)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, "", fmt.Errorf("read %s: %w", path, err)
 	}
 	rows := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))))
 	rows.FieldsPerRecord, rows.LazyQuotes = -1, true
@@ -71,13 +75,13 @@ func readStatement(path string, columns map[string]string) (map[string]holding, 
 			err = s.take(row, line)
 		}
 		if err != nil {
-			return nil, usage("%s, line %d: %v", path, line, err)
+			return nil, "", usage("%s, line %d: %v", path, line, err)
 		}
 	}
 	if s.at == nil {
-		return nil, usage("%s: no line has a heading for %s; name them with --columns code=…,volume=…", path, "code and volume")
+		return nil, "", usage("%s: no line has a heading for %s; name them with --columns code=…,volume=…", path, "code and volume")
 	}
-	return s.holdings, nil
+	return s.holdings, hex.EncodeToString(hash[:]), nil
 }
 
 type statement struct {
