@@ -24,8 +24,8 @@ import (
 type CLI struct {
 	settings.Common
 	NatsURL    string `help:"NATS that holds the log." default:"nats://127.0.0.1:4222" env:"TAPEDECK_NATS_URL"`
-	IngestURL  string `help:"ingest's HTTP address, for import." default:"http://127.0.0.1:8080" env:"TAPEDECK_INGEST_URL"`
-	ConsoleURL string `help:"The console's HTTP address, for --mode." default:"http://127.0.0.1:8090" env:"TAPEDECK_CONSOLE_URL"`
+	IngestURL  string `help:"ingest's HTTP address, for import, phase and reconcile." default:"http://127.0.0.1:8080" env:"TAPEDECK_INGEST_URL"`
+	ConsoleURL string `help:"The console's HTTP address, for --mode and phase." default:"http://127.0.0.1:8090" env:"TAPEDECK_CONSOLE_URL"`
 	tierFlags
 	JSON    bool          `name:"json" help:"Print one JSON object instead of text."`
 	Timeout time.Duration `help:"How long to wait for an answer of the log or a tier." default:"10s"`
@@ -44,6 +44,7 @@ type CLI struct {
 	Parked    parkedCommand    `cmd:"" help:"List, show, retry or discard events that a tier refused."`
 	Verify    verifyCommand    `cmd:"" help:"Compare a tier with the fold of the log at the tier's checkpoint."`
 	Reconcile reconcileCommand `cmd:"" help:"Compare an account's positions with its broker's statement."`
+	Phase     phaseCommand     `cmd:"" help:"Show, check or switch the phase in which an account is between files and tiers."`
 	Audit     auditCommand     `cmd:"" help:"Walk the whole log, prove chain and contiguity, and every tier's anchor in it."`
 	Anchor    anchorCommand    `cmd:"" help:"Sign the log's end, for replay audit --anchor."`
 	Backup    backupCommand    `cmd:"" help:"Copy the log, or what it got since the last time, into a folder that proves itself."`
