@@ -15,8 +15,9 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/watch"
 )
 
-// switchPatience bounds how long a switch waits for the look at the folder.
-const switchPatience = 15 * time.Second
+// switchPatience bounds how long a switch waits for the look at the folder: less
+// than whoever asks waits for the answer.
+const switchPatience = 8 * time.Second
 
 // openPhases reads the accounts' phases and shows them as metrics.
 func (s *Service) openPhases(m *metrics) error {

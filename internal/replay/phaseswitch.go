@@ -58,15 +58,15 @@ func (c phaseCommand) switchTo(e *Env, to phase.Phase) error {
 	case status != http.StatusOK:
 		return fmt.Errorf("put account %s into phase %s: %s", c.Account, to, refusalOf(status, text))
 	}
-	if answer.InPhase, answer.Hint = true, c.hint(e, answer.From, to); !c.Force {
+	if answer.InPhase, answer.Hint = true, e.phaseHint(answer.From, to); !c.Force {
 		answer.Holds = []phase.Hold{} // they passed since ingest was asked
 	}
 	return e.print(answer, answer.text)
 }
 
-// hint says what else belongs to a step: which tier readers read is a setting of
-// the console for all accounts, and no account's phase changes it.
-func (c phaseCommand) hint(e *Env, from, to phase.Phase) string {
+// phaseHint says what else belongs to a step: which tier readers read is a
+// setting of the console for all accounts, and no account's phase changes it.
+func (e *Env) phaseHint(from, to phase.Phase) string {
 	primary := func(tier string) string {
 		return fmt.Sprintf(`curl -X PUT %s/v1/settings/primary -H 'Content-Type: application/json' -d '{"positions":%q}'`, e.console().redacted(), tier)
 	}
