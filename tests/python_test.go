@@ -176,7 +176,8 @@ func TestPythonDies(t *testing.T) {
 
 // TestPythonHelpers: a strategy that writes its cache folder by the existing
 // helpers is recorded by install's one line, while it and ingest are killed. In
-// the end a snapshot of the log says what the folder says.
+// the end a snapshot of the log says what the folder says, and who watches the
+// folder finds nothing to record: the way back to it is open.
 func TestPythonHelpers(t *testing.T) {
 	const steps, kills = 400, 6
 	random := newRandom(t)
@@ -202,6 +203,11 @@ func TestPythonHelpers(t *testing.T) {
 	taped := readCache(t, filepath.Join(out, "10000001"))
 	require.Equal(t, readCache(t, folder), taped)
 	require.NotEmpty(t, taped.deals)
+	last := server.log(t).Last
+	server.kill()
+	server = startIngest(t, dir, "--watch", folder+"=10000001", "--watch-patience", "300ms")
+	require.Eventually(t, func() bool { return server.watched(t).InStep }, 20*time.Second, 5*time.Millisecond)
+	require.Equal(t, last, server.log(t).Last)
 	t.Logf("%d deals, %d positions", len(taped.deals), len(taped.held))
 }
 
