@@ -50,6 +50,16 @@ var (
 	ErrNotReady = errors.New("not ready yet")
 )
 
+type afresh struct{}
+
+// Afresh is a context whose reads find what is there now, also where a reader
+// could answer from what it remembers of an unchanged tier: another hand may have
+// been there.
+func Afresh(ctx context.Context) context.Context { return context.WithValue(ctx, afresh{}, true) }
+
+// IsAfresh tells whether that is asked for.
+func IsAfresh(ctx context.Context) bool { return ctx.Value(afresh{}) != nil }
+
 // Tier is read by nobody but through one of the interfaces below.
 type Tier interface {
 	// Name is "redis", "mysql", "clickhouse", "file" or "memory".

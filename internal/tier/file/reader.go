@@ -38,11 +38,14 @@ type index struct {
 	manifest
 	// info is the manifest file's: each new manifest is a new file.
 	info fs.FileInfo
+	// afresh tells not to trust that a file is still what was parsed.
+	afresh bool
 }
 
 // parsedFile is what a version of a file says.
 type parsedFile struct {
 	sum   string
+	info  fs.FileInfo
 	value any
 }
 
@@ -100,7 +103,7 @@ func (r *Reader) manifest() (*index, error) {
 	r.mu.Lock()
 	newest := r.newest
 	r.mu.Unlock()
-	if newest != nil && os.SameFile(newest.info, info) && newest.info.ModTime().Equal(info.ModTime()) && newest.info.Size() == info.Size() {
+	if newest != nil && sameFile(newest.info, info) {
 		return newest, nil
 	}
 	// The file may be replaced between Stat and reading: then what is read is
@@ -117,7 +120,7 @@ func (r *Reader) manifest() (*index, error) {
 }
 
 // errChanging: a file is not what the manifest says, or no longer.
-var errChanging = errors.New("the folder is being changed")
+var errChanging = errors.New("it is not what the manifest says: it is being changed, or another hand changed it")
 
 // snapshot lets f read files as one manifest describes them, again and again
 // while the folder changes meanwhile.
@@ -127,7 +130,9 @@ func (r *Reader) snapshot(ctx context.Context, op string, f func(m *index) error
 	for {
 		m, err := r.manifest()
 		if err == nil {
-			err = f(m)
+			now := *m
+			now.afresh = query.IsAfresh(ctx)
+			err = f(&now)
 		}
 		if err == nil {
 			return m.at(), nil
@@ -159,10 +164,10 @@ func of[T any](r *Reader, m *index, name string, parse func(raw []byte) (T, erro
 	r.mu.Lock()
 	known, ok := r.parsed[name]
 	r.mu.Unlock()
-	if ok && known.sum == want.SHA256 {
+	if ok && known.sum == want.SHA256 && (!m.afresh || r.still(name, known.info, want.Size)) {
 		return known.value.(T), nil
 	}
-	raw, err := r.raw(name, want)
+	raw, info, err := r.raw(name, want, m.afresh)
 	if err != nil {
 		return none, err
 	}
@@ -178,25 +183,41 @@ func of[T any](r *Reader, m *index, name string, parse func(raw []byte) (T, erro
 		}
 		delete(r.parsed, other)
 	}
-	r.parsed[name] = parsedFile{want.SHA256, value}
+	r.parsed[name] = parsedFile{want.SHA256, info, value}
 	return value, nil
 }
 
-// raw is a file's text, which must be what the manifest says.
-func (r *Reader) raw(name string, want entry) ([]byte, error) {
+// still tells whether a file is the one that was parsed, and nothing more: what
+// is appended is not what the manifest tells of.
+func (r *Reader) still(name string, parsed fs.FileInfo, size int64) bool {
+	info, err := os.Stat(r.path(name))
+	return err == nil && sameFile(info, parsed) && info.Size() == size
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
+
+// raw is a file's text, which must be what the manifest says; exactly tells that
+// nothing may have been appended either.
+func (r *Reader) raw(name string, want entry, exactly bool) ([]byte, fs.FileInfo, error) {
 	file, err := os.Open(r.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", name, errChanging)
+		return nil, nil, fmt.Errorf("%s: %w", name, errChanging)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer file.Close()
-	raw := make([]byte, want.Size)
-	if _, err := io.ReadFull(file, raw); err != nil || entryOf(raw) != want {
-		return nil, fmt.Errorf("%s: %w", name, errChanging)
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, err
 	}
-	return raw, nil
+	raw := make([]byte, want.Size)
+	if _, err := io.ReadFull(file, raw); err != nil || entryOf(raw) != want || exactly && info.Size() != want.Size {
+		return nil, nil, fmt.Errorf("%s: %w", name, errChanging)
+	}
+	return raw, info, nil
 }
 
 // Positions implements query.PositionReader.

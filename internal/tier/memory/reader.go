@@ -38,7 +38,8 @@ type Reader struct {
 	// trades are by account, then stock, in the order of query.TradeReader.Fills.
 	trades map[string]map[string][]query.Trade
 	// klines are by stock, oldest first.
-	klines map[string][]events.Bar
+	klines  map[string][]events.Bar
+	changes changes
 }
 
 var (
@@ -129,6 +130,8 @@ func (f *filling) Apply(ctx context.Context, b projector.Batch) error {
 			if r.keep.Klines {
 				r.klines[d.StockCode] = merge(r.klines[d.StockCode], d.Bars)
 			}
+		default:
+			r.changes.add(e)
 		}
 	}
 	if b.To.Sequence >= f.until {
@@ -142,6 +145,7 @@ func (r *Reader) addTrade(sequence uint64, d *events.TradeRecorded) {
 	for _, text := range []*string{&t.AccountID, &t.StockCode, &t.StockName, &t.StrategyName, &t.Remark} {
 		*text = unique.Make(*text).Value() // the same few, again and again
 	}
+	r.changes.traded(t.TradedAt)
 	of := r.trades[t.AccountID]
 	if of == nil {
 		of = make(map[string][]query.Trade)
@@ -271,7 +275,7 @@ func (r *Reader) eachTrades(f query.TradeFilter, use func(account, stock string,
 			}
 			for stock, trades := range stocks {
 				if f.Stock == "" || f.Stock == stock {
-					use(account, stock, trades)
+					use(account, stock, since(trades, f.From))
 				}
 			}
 		}

@@ -1,0 +1,58 @@
+package file
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/query"
+)
+
+// TestAnotherHandIsSeenAfresh: a reader goes on with what it proved once, but
+// whoever asks afresh learns that the file is no longer that.
+func TestAnotherHandIsSeenAfresh(t *testing.T) {
+	dir := t.TempDir()
+	tier, err := open(dir, Options{}, unsynced())
+	require.NoError(t, err)
+	trade := &events.TradeRecorded{
+		AccountID: "acc-01", StockCode: "600000.SH", StockName: "浦发银行", OrderType: events.BuyTrade, Price: 8300, Volume: 100, Amount: 83000,
+		TradedAt: time.Date(2025, 3, 3, 10, 0, 0, 0, events.Zone),
+	}
+	for _, b := range batches([]*events.Event{{Sequence: 1, Data: trade}}, 1) {
+		require.NoError(t, tier.Apply(t.Context(), b))
+	}
+	r, err := NewReader(dir)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "acc-01", "deal_hist.csv")
+	right, err := os.ReadFile(path)
+	require.NoError(t, err)
+	afresh := query.Afresh(t.Context())
+	for what, text := range map[string][]byte{"nothing": right, "one byte": append([]byte("X"), right[1:]...), "one row more": append(right[:len(right):len(right)], right...), "all of it": nil} {
+		list, at, err := r.Trades(t.Context(), query.TradeFilter{})
+		require.NoError(t, err, what)
+		require.Len(t, list, 1, what)
+		require.EqualValues(t, 1, at.Sequence, what)
+
+		require.NoError(t, os.Remove(path))
+		if text != nil {
+			require.NoError(t, os.WriteFile(path, text, 0o600))
+		}
+		again, _, err := r.Trades(t.Context(), query.TradeFilter{})
+		require.NoError(t, err, what)
+		require.Equal(t, list, again, what)
+		list, _, err = r.Trades(afresh, query.TradeFilter{})
+		if what == "nothing" {
+			require.NoError(t, err)
+			require.Equal(t, again, list)
+			continue
+		}
+		require.ErrorContains(t, err, "acc-01/deal_hist.csv: it is not what the manifest says", what)
+		require.NoError(t, os.WriteFile(path, right, 0o600))
+		_, _, err = r.Trades(afresh, query.TradeFilter{})
+		require.NoError(t, err, what)
+	}
+}
