@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/seed-744e3d1b/tapedeck/internal/compare"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/query"
 )
@@ -32,18 +33,19 @@ type source interface {
 
 // api answers requests.
 type api struct {
-	router  *query.Router
-	primary *query.Primaries
-	tape    source
+	router   *query.Router
+	primary  *query.Primaries
+	comparer *compare.Comparer
+	tape     source
 }
 
 // NewAPI is the read API as a handler.
-func NewAPI(router *query.Router, primary *query.Primaries, tape source) http.Handler {
+func NewAPI(router *query.Router, primary *query.Primaries, comparer *compare.Comparer, tape source) http.Handler {
 	mux := http.NewServeMux()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(router, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(router, comparer, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	a := &api{router, primary, tape}
+	a := &api{router, primary, comparer, tape}
 	a.register(humago.New(mux, config()))
 	return mux
 }
@@ -79,6 +81,7 @@ func (a *api) register(h huma.API) {
 	a.trades(h)
 	a.klines(h)
 	a.status(h)
+	a.comparison(h)
 	a.events(h)
 	h.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Summary: "Metrics for Prometheus", Tags: []string{"service"},

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-744e3d1b/tapedeck/internal/compare"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/query"
 	"github.com/seed-744e3d1b/tapedeck/internal/settings"
@@ -41,6 +42,7 @@ type Command struct {
 	Primary       string        `help:"Primary tier of each kind, such as positions=file,klines=clickhouse; kinds are positions, records, trades and klines, and what is not named is auto. What was set while running wins." placeholder:"KIND=TIER,…"`
 	Memory        string        `help:"What is kept in memory besides positions and records: ${enum}. trades costs about 300 bytes a trade, all also 60 a daily bar; auto is trades where there is a file tier, else all." enum:"auto,state,trades,all" default:"auto"`
 	StaleAfter    time.Duration `help:"How far a tier may be behind the log before one that is not answers in its place." default:"5s"`
+	CompareEvery  time.Duration `help:"How often the tiers are compared with the log; 0 is never." default:"1m"`
 }
 
 const shutdownPatience = 5 * time.Second
@@ -63,6 +65,7 @@ func (c Command) run(ctx context.Context, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	comparer := compare.New(compare.Options{Log: inMemory, Tiers: tiers, Every: c.CompareEvery, Logger: logger})
 	tiers = append(tiers, inMemory)
 	primary, err := c.primaries(tiers)
 	if err != nil {
@@ -80,12 +83,13 @@ func (c Command) run(ctx context.Context, logger *slog.Logger) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	all.Go(func() { router.Run(running) })
+	all.Go(func() { comparer.Run(running) })
 	all.Go(func() {
 		if log := tape.open(running); log != nil {
 			inMemory.Run(running, log, logger)
 		}
 	})
-	server := newServer(running, NewAPI(router, primary, tape), logger)
+	server := newServer(running, NewAPI(router, primary, comparer, tape), logger)
 	all.Go(func() {
 		<-running.Done()
 		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)

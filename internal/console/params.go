@@ -130,7 +130,7 @@ func (a *api) params(h huma.API) {
 					return nil, err
 				}
 			}
-			out := compare(members[0], members[1])
+			out := changesOf(members[0], members[1])
 			out.Envelope, out.StrategyCode, out.A, out.B = got, found[0].StrategyCode, in.A, in.B
 			return &body[comparison]{out}, nil
 		}, 404, 503, 504)
@@ -163,7 +163,7 @@ func keys(p book.Param) (map[string]anyJSON, error) {
 	return members, nil
 }
 
-func compare(a, b map[string]anyJSON) comparison {
+func changesOf(a, b map[string]anyJSON) comparison {
 	out := comparison{Added: map[string]anyJSON{}, Removed: map[string]anyJSON{}, Changed: map[string]change{}}
 	for key, value := range a {
 		other, both := b[key]
