@@ -172,6 +172,14 @@ func (c *Comparer) compare(ctx context.Context, tier query.Tier) (seen, error) {
 	if err != nil {
 		return s, err
 	}
+	if len(left) == 0 { // nothing to compare is no reason to say that all is well
+		at, err := where(ctx, tier)
+		if err == nil && at.Held {
+			err = errHeld
+		}
+		s.at = at.Sequence
+		return s, err
+	}
 	suspected := make(map[string]bool)
 	for i, pause := range looks {
 		if i > 0 && len(left) == 0 {

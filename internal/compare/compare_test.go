@@ -176,6 +176,17 @@ func TestTierThatIsNotComparedSaysWhy(t *testing.T) {
 	})
 }
 
+func TestNothingToCompareIsNotWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(tape(opened...))
+		s.log.advance(2)
+		s.Comparer = New(Options{Log: s.log, Tiers: []query.Tier{struct{ query.TradeReader }{s.tier}}})
+		require.NoError(t, s.look(t).Error, "there are no trades")
+		s.tier.err = errors.New("lost")
+		require.ErrorContains(t, s.look(t).Error, "lost")
+	})
+}
+
 // TestWhatCannotBeReadIsTold, but not while events are on their way: a projector
 // may be writing.
 func TestWhatCannotBeReadIsTold(t *testing.T) {
