@@ -21,7 +21,8 @@ func main() {
 	env := &replay.Env{Context: ctx, CLI: &cli, Out: os.Stdout, Err: os.Stderr}
 	err := command.Run(env)
 	// What was found is printed already; why a command ended otherwise is not.
-	if err != nil && err != replay.ErrDifferences { //nolint:errorlint // wrapped, it says more
+	// Wrapped, it says more; the library joins it with its own.
+	if err != nil && err.Error() != replay.ErrDifferences.Error() {
 		fmt.Fprintln(os.Stderr, "replay:", err)
 	}
 	os.Exit(replay.ExitCode(err))

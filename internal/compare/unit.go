@@ -93,7 +93,7 @@ func (c *Comparer) units(ctx context.Context, tier query.Tier) ([]unit, error) {
 
 func positions(account string) func(context.Context, query.Tier) (contents, error) {
 	return func(ctx context.Context, tier query.Tier) (contents, error) {
-		found, at, err := tier.(query.PositionReader).Positions(ctx, account)
+		found, at, err := tier.(query.PositionReader).Positions(ctx, account, "")
 		c := as(at)
 		for _, p := range found.List {
 			if p.Open {

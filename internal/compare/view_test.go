@@ -66,7 +66,7 @@ func (v *view) At(context.Context) (query.At, error) {
 	return at, err
 }
 
-func (v *view) Positions(_ context.Context, account string) (query.AccountPositions, query.At, error) {
+func (v *view) Positions(_ context.Context, account, _ string) (query.AccountPositions, query.At, error) {
 	found, at, err := looked(v, func() query.AccountPositions {
 		p := query.AccountPositions{IncDate: v.book.IncDate(account), List: v.book.Positions(account)}
 		if v.damage != nil {
@@ -121,7 +121,7 @@ func (v *view) Trades(_ context.Context, f query.TradeFilter) ([]query.Trade, qu
 	})
 }
 
-func (v *view) Fills(context.Context, query.TradeFilter) ([]query.Fill, query.At, error) {
+func (v *view) Fills(context.Context, query.TradeFilter) ([]query.StockFills, query.At, error) {
 	panic("nobody compares them")
 }
 
