@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,11 +46,21 @@ func (i *ingest) phase(t testing.TB) phaseStatus {
 }
 
 // phaseDesk is a strategy's folder, ingest that watches it, and replay on both.
-// No console runs.
 type phaseDesk struct {
 	*cacheWriter
 	data   string
 	server *ingest
+	// console is where one runs; empty is nowhere.
+	console string
+}
+
+func newPhaseDesk(t *testing.T) *phaseDesk {
+	d := &phaseDesk{cacheWriter: newCacheWriter(t, t.TempDir(), rand.New(rand.NewPCG(1, 1))), data: t.TempDir()}
+	d.recordAsset()
+	d.buy("600000.SH", 800)
+	d.up()
+	d.awaitStep(d.server)
+	return d
 }
 
 func (d *phaseDesk) up() {
@@ -56,7 +69,7 @@ func (d *phaseDesk) up() {
 
 func (d *phaseDesk) replay(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
-	env := []string{"TAPEDECK_NATS_URL=" + d.server.nats, "TAPEDECK_INGEST_URL=" + d.server.url, "TAPEDECK_CONSOLE_URL=http://127.0.0.1:1"}
+	env := []string{"TAPEDECK_NATS_URL=" + d.server.nats, "TAPEDECK_INGEST_URL=" + d.server.url, "TAPEDECK_CONSOLE_URL=" + cmp.Or(d.console, "http://127.0.0.1:1")}
 	return run(d.t, env, "replay", args...)
 }
 
@@ -116,11 +129,7 @@ func (d *phaseDesk) notFollowed(last uint64) {
 
 // TestPhases takes an account from its files to the tiers and back.
 func TestPhases(t *testing.T) {
-	d := &phaseDesk{cacheWriter: newCacheWriter(t, t.TempDir(), rand.New(rand.NewPCG(1, 1))), data: t.TempDir()}
-	d.recordAsset()
-	d.buy("600000.SH", 800)
-	d.up()
-	d.awaitStep(d.server)
+	d := newPhaseDesk(t)
 	require.Equal(t, phaseStatus{Account: watchAccount, Phase: "shadow", Following: true, InStep: true}, d.server.phase(t))
 
 	// To dual, once the broker says the same.
@@ -200,4 +209,37 @@ func TestPhases(t *testing.T) {
 	_, stderr, code = d.replay("phase", "--ingest-url", "http://127.0.0.1:1")
 	require.Equal(t, 3, code)
 	require.Contains(t, stderr, "TAPEDECK_INGEST_URL")
+}
+
+// TestPhasesAskTheConsole: the tiers that the console compares with the log let
+// an account on, and hold it while one of them differs.
+func TestPhasesAskTheConsole(t *testing.T) {
+	d := newPhaseDesk(t)
+	deck := &deck{ingest: d.server, tiers: []*tier{newTier(t, tierKinds[slices.IndexFunc(tierKinds, func(k tierKind) bool { return k.name == "file" })])}}
+	projectors := deck.project(t)
+	c := deck.console(t)
+	d.console = c.url
+	projectors[0].await(t, d.server.log(t).Last, 20*time.Second)
+	compared := func() []comparedTier {
+		t.Helper()
+		return c.compare(t, http.MethodPost).Tiers
+	}
+	require.Eventually(t, func() bool { return len(compared()) == 1 && compared()[0].Error == "" }, 20*time.Second, 20*time.Millisecond)
+	require.Empty(t, d.phaseTo("dual"))
+	stdout, stderr, code := d.replay("phase", "--check")
+	require.Zero(t, code, "%s%s", stdout, stderr)
+
+	positions := filepath.Join(deck.tiers[0].url, watchAccount, "positions.json")
+	right, err := os.ReadFile(positions)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(positions, bytes.Replace(right, []byte("600000"), []byte("600001"), 1), 0o600))
+	require.Len(t, compared()[0].Differences, 1)
+	require.Equal(t, []string{"comparison"}, d.phaseTo("tiers"))
+	stdout, _, code = d.replay("phase", "--check")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "file")
+	require.NoError(t, os.WriteFile(positions, right, 0o600))
+	require.Empty(t, compared()[0].Differences)
+	require.Empty(t, d.phaseTo("tiers"))
+	require.NotContains(t, d.server.logText(), "phase switched by force")
 }

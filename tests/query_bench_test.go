@@ -88,10 +88,7 @@ func BenchmarkReads(b *testing.B) {
 	fillReads(b, d.ingest, scaled(readStocks), scaled(readTrades))
 	last := d.ingest.log(b).Last
 	for _, p := range projectors {
-		require.Eventually(b, func() bool {
-			at, ok := p.scrape("checkpoint_sequence")
-			return ok && uint64(at) >= last
-		}, 15*time.Minute, 100*time.Millisecond, "%s never reached %d", p.name, last)
+		p.await(b, last, 15*time.Minute)
 	}
 	b.Logf("%d klines, %d trades, %d positions loaded in %s", scaled(readStocks)*readBars, scaled(readTrades), readAccounts*readPositions, time.Since(began).Round(time.Second))
 	c := d.console(b)

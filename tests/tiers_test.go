@@ -173,6 +173,15 @@ func get(url string) (body string, status int, err error) {
 	return string(text), answer.StatusCode, err
 }
 
+// await waits until it has applied the log up to a sequence.
+func (p *projector) await(t testing.TB, sequence uint64, patience time.Duration) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		at, ok := p.scrape("checkpoint_sequence")
+		return ok && uint64(at) >= sequence
+	}, patience, 20*time.Millisecond, "%s never reached sequence %d", p.name, sequence)
+}
+
 // settle waits until all projectors have applied the whole log, which must
 // hold every event of the flow. Then every tier must hold what the flow left,
 // counted by other means than ours, and replay must find it equal to the fold.
@@ -181,10 +190,7 @@ func (d *deck) settle(t testing.TB, m *market, projectors ...*projector) {
 	last := d.ingest.log(t).Last
 	require.EqualValues(t, m.made, last, "each event is on the log once")
 	for _, p := range projectors {
-		require.Eventually(t, func() bool {
-			at, ok := p.scrape("checkpoint_sequence")
-			return ok && uint64(at) >= last
-		}, 2*time.Minute, 20*time.Millisecond, "%s never reached sequence %d", p.name, last)
+		p.await(t, last, 2*time.Minute)
 	}
 	for _, r := range d.tiers {
 		require.Equal(t, without0(r.want(m)), without0(r.look(t, r.url)), r.name)
