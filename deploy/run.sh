@@ -61,6 +61,9 @@ tier() { # name variable flag... : only when the variable names a database
 tier redis TAPEDECK_REDIS_URL --metrics "${TAPEDECK_REDIS_METRICS:-127.0.0.1:9101}"
 tier mysql TAPEDECK_MYSQL_DSN --metrics "${TAPEDECK_MYSQL_METRICS:-127.0.0.1:9102}"
 tier clickhouse TAPEDECK_CLICKHOUSE_DSN --metrics "${TAPEDECK_CLICKHOUSE_METRICS:-127.0.0.1:9103}"
+console=${TAPEDECK_CONSOLE_LISTEN:-127.0.0.1:8090}
+start console bin/console --listen "$console" --data "$data/console"
+await console
 
 for dir in "$sample"/*/; do
     account=$(basename "$dir")
@@ -81,6 +84,7 @@ cat <<EOF
 Tapedeck is running. In another terminal:
   curl $TAPEDECK_INGEST_URL/v1/log              the log: sequences, size, chain
   curl $TAPEDECK_INGEST_URL/metrics             ingest's metrics (projector-file: port 9104)
+  curl http://$console/v1/statistics          the read API: all paths are in http://$console/openapi.json
   ls $TAPEDECK_FILE_DIR/55009728                  a strategy-ready folder, kept up to date
   bin/replay snapshot --out /tmp/june --until-time 2025-06-30
   bin/replay verify --tier all
