@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -91,6 +92,7 @@ func BenchmarkReads(b *testing.B) {
 		p.await(b, last, 15*time.Minute)
 	}
 	b.Logf("%d klines, %d trades, %d positions loaded in %s", scaled(readStocks)*readBars, scaled(readTrades), readAccounts*readPositions, time.Since(began).Round(time.Second))
+	settled(b, d.named("clickhouse").url)
 	c := d.console(b)
 
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
@@ -106,6 +108,24 @@ func BenchmarkReads(b *testing.B) {
 		}
 	}
 	require.NoError(b, w.Flush())
+}
+
+// settled waits until ClickHouse has merged what the loading left it to merge:
+// on a desk that was long ago.
+func settled(b *testing.B, dsn string) {
+	b.Helper()
+	db, err := sql.Open("clickhouse", dsn)
+	require.NoError(b, err)
+	defer db.Close()
+	began := time.Now()
+	for idle := 0; idle < 5 && time.Since(began) < 5*time.Minute; time.Sleep(time.Second) {
+		var merges uint64
+		require.NoError(b, db.QueryRowContext(b.Context(), "SELECT count() FROM system.merges").Scan(&merges))
+		if idle++; merges > 0 {
+			idle = 0
+		}
+	}
+	b.Logf("settled after %s", time.Since(began).Round(time.Second))
 }
 
 // measure times calls one after the other; within the budget, so that slow ones

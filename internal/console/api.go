@@ -53,7 +53,7 @@ func NewAPI(router *query.Router, primary *query.Primaries, comparer *compare.Co
 func config() huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	format := huma.Format{
-		Marshal:   func(w io.Writer, v any) error { return json.MarshalWrite(w, v, json.Deterministic(true)) },
+		Marshal:   write,
 		Unmarshal: func(raw []byte, v any) error { return json.Unmarshal(raw, v) },
 	}
 	return huma.Config{
@@ -72,6 +72,19 @@ func config() huma.Config {
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 	}
+}
+
+// write writes an answer.
+func write(w io.Writer, v any) error {
+	list, long := v.(tradeList)
+	if !long {
+		return json.MarshalWrite(w, v, json.Deterministic(true))
+	}
+	text, err := list.appendJSON(nil)
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
 }
 
 func (a *api) register(h huma.API) {

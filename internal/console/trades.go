@@ -26,17 +26,7 @@ type trade struct {
 	OrderID      *string `json:"order_id" doc:"Null where the tier does not hold it."`
 }
 
-func asTrade(t query.Trade) trade {
-	out := trade{
-		AccountID: t.AccountID, StockCode: t.StockCode, StockName: t.StockName, OrderType: string(t.OrderType), PriceType: string(t.PriceType),
-		Price: t.Price.String(), Volume: t.Volume, Amount: t.Amount.String(), Remark: t.Remark, TradedAt: events.FormatTime(t.TradedAt),
-	}
-	if t.Whole {
-		out.Sequence, out.StrategyName, out.OrderID = &t.Sequence, &t.StrategyName, &t.OrderID
-	}
-	return out
-}
-
+// tradesAnswer is what a tradeList is written as.
 type tradesAnswer struct {
 	Envelope
 	Trades []trade `json:"trades" nullable:"false" doc:"The newest first: by second of traded_at, then by sequence."`
@@ -112,14 +102,14 @@ func (a *api) trades(h huma.API) {
 		func(ctx context.Context, in *struct {
 			TradeFilter
 			Limit int `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"At most so many."`
-		}) (*body[tradesAnswer], error) {
+		}) (*body[tradeList], error) {
 			filter := in.filter()
 			filter.Limit = in.Limit
 			got, err := a.router.Trades(ctx, in.want(), filter)
 			if err != nil {
 				return nil, err
 			}
-			return &body[tradesAnswer]{tradesAnswer{enveloped(got), each(got.Value, asTrade)}}, nil
+			return &body[tradeList]{tradeList{enveloped(got), got.Value}}, nil
 		}, 503, 504)
 	get(h, "/v1/trades/aggregate", "aggregate-trades", "trades", "Count, amount and realized profit of executions by day, month, year or stock",
 		func(ctx context.Context, in *struct {
