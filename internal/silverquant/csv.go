@@ -1,6 +1,7 @@
 package silverquant
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -64,16 +65,22 @@ type Rows[T any] = iter.Seq2[T, error]
 
 // ReadDeals yields the rows of a deal_hist.csv in file order. AccountID and
 // Ordinal are left zero. name is for messages.
-func ReadDeals(name string, r io.ReadSeeker) Rows[Deal] {
-	return rows(name, r, DealsHeader, func(line int, f []string) (Deal, error) {
+func ReadDeals(name string, r io.Reader) Rows[Deal] { return ReadDealsAfter(name, r, 0) }
+
+// ReadDealsAfter is ReadDeals for what follows the first lines of a file.
+func ReadDealsAfter(name string, r io.Reader, lines int) Rows[Deal] {
+	return rows(name, r, lines, DealsHeader, func(line int, f []string) (Deal, error) {
 		d, err := parseDeal(f)
 		return Deal{Line: line, Deal: d}, err
 	})
 }
 
 // ReadAssets yields the rows of an assets.csv in file order.
-func ReadAssets(name string, r io.ReadSeeker) Rows[Asset] {
-	return rows(name, r, AssetsHeader, func(line int, f []string) (Asset, error) {
+func ReadAssets(name string, r io.Reader) Rows[Asset] { return ReadAssetsAfter(name, r, 0) }
+
+// ReadAssetsAfter is ReadAssets for what follows the first lines of a file.
+func ReadAssetsAfter(name string, r io.Reader, lines int) Rows[Asset] {
+	return rows(name, r, lines, AssetsHeader, func(line int, f []string) (Asset, error) {
 		date, err := events.ParseDate(strings.TrimSpace(f[0]))
 		if err != nil {
 			return Asset{}, fmt.Errorf("date %w", err)
@@ -87,24 +94,19 @@ func ReadAssets(name string, r io.ReadSeeker) Rows[Asset] {
 }
 
 // ReadBars yields the rows of a _daily/<code>.csv in file order.
-func ReadBars(name string, r io.ReadSeeker) Rows[Bar] {
-	return rows(name, r, BarsHeader, func(line int, f []string) (Bar, error) {
+func ReadBars(name string, r io.Reader) Rows[Bar] {
+	return rows(name, r, 0, BarsHeader, func(line int, f []string) (Bar, error) {
 		b, err := parseBar(f)
 		return Bar{Line: line, Bar: b}, err
 	})
 }
 
 // rows yields parsed rows under a header, which may be absent.
-func rows[T any](name string, r io.ReadSeeker, header string, parse func(int, []string) (T, error)) Rows[T] {
+func rows[T any](name string, r io.Reader, before int, header string, parse func(int, []string) (T, error)) Rows[T] {
 	columns := strings.Split(strings.TrimSpace(header), ",")
 	return func(yield func(T, error) bool) {
 		var none T
-		text, err := decoder(r)
-		if err != nil {
-			yield(none, fmt.Errorf("read %s: %w", name, err))
-			return
-		}
-		rs := &records{r: text}
+		rs := &records{r: bufio.NewReaderSize(r, 64<<10), line: before}
 		for {
 			rec, err := rs.next()
 			if errors.Is(err, io.EOF) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
@@ -88,6 +89,28 @@ func decoder(r io.ReadSeeker) (*bufio.Reader, error) {
 		_, _ = buf.Discard(len(byteOrderMark))
 	}
 	return buf, nil
+}
+
+// decodeRow is a row's text as UTF-8. Each row is in an encoding of its own: a
+// strategy may have moved to another machine, and one bad byte must not change
+// how the others are read. No row of deal_hist.csv in GBK is valid UTF-8: the
+// order words are not.
+func decodeRow(raw string) (text, reason string) {
+	if utf8.ValidString(raw) {
+		return raw, ""
+	}
+	text, err := simplifiedchinese.GB18030.NewDecoder().String(raw)
+	if err == nil && strings.ContainsRune(text, utf8.RuneError) {
+		// The decoder writes it for what it cannot read; GB18030 has it, too.
+		var back string
+		if back, err = simplifiedchinese.GB18030.NewEncoder().String(text); err == nil && back != raw {
+			err = errors.New("another text")
+		}
+	}
+	if err != nil {
+		return raw, "is neither UTF-8 nor GBK"
+	}
+	return text, ""
 }
 
 // decodeAll is the whole text as UTF-8, without a byte order mark.

@@ -248,8 +248,31 @@ var _ io.ReadSeeker = brokenFile{}
 
 func TestReadErrorsAreNoRejects(t *testing.T) {
 	for _, err := range silverquant.ReadDeals("d.csv", brokenFile{bytes.NewReader(nil)}) {
-		require.ErrorContains(t, err, "read d.csv: disk on fire")
+		require.ErrorContains(t, err, "read d.csv: line 1: disk on fire")
 		var reject *silverquant.Reject
 		require.NotErrorAs(t, err, &reject)
 	}
+}
+
+// TestEachRowHasItsOwnEncoding: neither a bad byte nor rows in the other
+// encoding change how the rest is read.
+func TestEachRowHasItsOwnEncoding(t *testing.T) {
+	const row = "2025-01-02,10:20:08,603390.SH,通达电气,买入成交,问财选股,12.43,1600\r\n"
+	gbk, err := silverquant.GBK.Encode([]byte(silverquant.DealsHeader + row))
+	require.NoError(t, err)
+	bad := strings.Replace(row, "通", "\xe9\x80", 1)
+	neither := strings.Replace(row, "通", "\xff", 1)
+	raw := string(gbk) + row + bad + neither + row
+	for name, text := range map[string]string{"gbk first": raw, "utf-8 first": "\xef\xbb\xbf" + silverquant.DealsHeader + row + bad + neither + string(gbk[bytes.IndexByte(gbk, '\n')+1:])} {
+		deals, rejects := collect(t, silverquant.ReadDeals("d.csv", strings.NewReader(text)))
+		for _, d := range deals {
+			require.Equal(t, "通达电气", d.StockName, name)
+		}
+		require.Len(t, rejects, 2, name)
+		require.Len(t, deals, strings.Count(text, "\n")-3, name)
+		require.Equal(t, rejects[0].Line+1, rejects[1].Line)
+		require.Contains(t, rejects[1].Reason, "neither UTF-8 nor GBK")
+	}
+	tail, _ := collect(t, silverquant.ReadDealsAfter("d.csv", strings.NewReader(row), 7))
+	require.Equal(t, 8, tail[0].Line)
 }

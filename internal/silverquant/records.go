@@ -24,7 +24,9 @@ type record struct {
 }
 
 // records reads the rows of RFC 4180 text. Unlike encoding/csv it resumes at
-// the very next line after a bad one.
+// the very next line after a bad one. The bytes of quote, comma and line end
+// are part of no character in either encoding, so rows are found before they
+// are decoded.
 type records struct {
 	r    *bufio.Reader
 	line int
@@ -61,7 +63,9 @@ func (rs *records) next() (record, error) {
 		if err != nil {
 			return record{}, err
 		}
-		rs.line++
+		if rs.line++; rs.line == 1 {
+			text = strings.TrimPrefix(text, string(byteOrderMark))
+		}
 		if strings.TrimSpace(text) != "" {
 			return rs.finish(record{line: rs.line, text: text}), nil
 		}
@@ -95,7 +99,10 @@ func (rs *records) finish(rec record) record {
 		// A number at its end may have lost digits: do not believe it.
 		rec.reason = "the last line has no line end: it may be half-written"
 	default:
-		rec.fields, rec.reason = splitFields(strings.TrimSuffix(body, "\r"))
+		if body, rec.reason = decodeRow(strings.TrimSuffix(body, "\r")); rec.reason == "" {
+			rec.text = body
+			rec.fields, rec.reason = splitFields(body)
+		}
 	}
 	return rec
 }

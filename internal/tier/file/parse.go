@@ -76,7 +76,7 @@ func badRows(kind book.Kind, owner string, rejects ...*silverquant.Reject) []boo
 }
 
 // parseCSV gives row the ordinal of each, from 1, bad ones counted.
-func parseCSV[T any](kind book.Kind, name string, raw []byte, read func(string, io.ReadSeeker) silverquant.Rows[T],
+func parseCSV[T any](kind book.Kind, name string, raw []byte, read func(string, io.Reader) silverquant.Rows[T],
 	row func(int64, T) book.Row,
 ) (rows, bad []book.Row, err error) {
 	var n int64
