@@ -90,33 +90,20 @@ func (p *plan) create() bool {
 
 // compareDeals records the rows that the log does not hold: the nth row of the
 // same content is new when the log holds fewer than n.
-//
-// The log loses no trade: rows once found there are not looked for again.
 func (p *plan) compareDeals() {
-	t := p.view.deals
-	if t == nil || t.recorded == p.from.epoch {
-		return
-	}
-	before := len(p.records) + len(p.drifts)
-	seen, lacks := make(map[string]int), p.from.Lacks()
-	for _, d := range t.deals {
-		entry, err := silverquant.DealEntry(p.account, d.Deal)
-		if err != nil {
-			p.drift(silverquant.DealsFile, fmt.Sprintf("line %d", d.Line), err.Error())
+	t, whole := p.view.deals, true
+	for _, d := range t.unchecked(p.from.epoch) {
+		if d.nth <= p.from.Deals[d.key] {
+			if whole {
+				t.checked++
+			}
 			continue
 		}
-		seen[entry.Digest()]++
-		e := entry.Nth(seen[entry.Digest()])
-		if err := e.Validate(); err != nil {
-			p.drift(silverquant.DealsFile, fmt.Sprintf("line %d", d.Line), err.Error())
-			continue
+		whole = false
+		// Good since it was read.
+		if entry, err := silverquant.DealEntry(p.account, d.Deal.Deal); err == nil {
+			p.record(entry.Nth(d.same), silverquant.DealsFile, d.Line)
 		}
-		if lacks(e.Data.(*events.TradeRecorded)) {
-			p.records = append(p.records, e)
-		}
-	}
-	if len(p.records)+len(p.drifts) == before {
-		t.recorded = p.from.epoch
 	}
 }
 
@@ -192,6 +179,8 @@ func (p *plan) increment(now map[string]book.Position) {
 			is = date.String()
 		}
 		p.drift(silverquant.PositionsFile, "_inc_date", fmt.Sprintf("is %s, the log has %s: no event takes that back", is, p.from.incDate))
+	case p.view.tomorrow != 0 && date > p.view.tomorrow:
+		p.drift(silverquant.PositionsFile, "_inc_date", fmt.Sprintf("is %s, later than tomorrow (is the strategy's clock right?): recorded when that day comes, for no event takes it back", date))
 	default:
 		p.move(silverquant.PositionsFile, "_inc_date", &events.PositionDaysIncremented{AccountID: p.account, Date: date})
 		for code, s := range now {

@@ -49,7 +49,9 @@ type view struct {
 	files map[string]FileState
 	// changed is the newest time of change of a file.
 	changed time.Time
-	drifts  []Drift
+	// tomorrow bounds incDate, for events cannot take it back; 0 is no bound.
+	tomorrow events.Date
+	drifts   []Drift
 	// unsettled is why some part is not known, which will pass.
 	unsettled string
 }
@@ -65,16 +67,6 @@ type follower struct {
 	kept map[string]*table
 }
 
-// table is a CSV file as it was read last.
-type table struct {
-	raw    []byte
-	deals  []silverquant.Deal
-	assets []silverquant.Asset
-	drifts []Drift
-	// recorded is the epoch of the ledger that held all of the rows; 0 is none.
-	recorded int
-}
-
 // look reads the whole folder. The error is about the folder itself.
 func (f *follower) look(now time.Time) (*view, error) {
 	info, err := os.Stat(f.Dir)
@@ -84,13 +76,17 @@ func (f *follower) look(now time.Time) (*view, error) {
 	if !info.IsDir() {
 		return nil, errors.New("not a folder")
 	}
-	v := &view{files: make(map[string]FileState), gone: make(map[string]bool), dim: make(map[string]map[string]bool)}
+	v := &view{files: make(map[string]FileState), gone: make(map[string]bool), dim: make(map[string]map[string]bool), tomorrow: events.DateOf(now.AddDate(0, 0, 1).In(events.Zone))}
 	found := 0
 	for _, name := range names {
 		raw, changed, err := stable(filepath.Join(f.Dir, name))
 		switch {
 		case err == nil:
 			found++
+		case errors.Is(err, errUnusable):
+			found++
+			v.drift(name, "", err.Error())
+			continue
 		case !errors.Is(err, fs.ErrNotExist):
 			v.wait(fmt.Sprintf("%s: %v", name, err))
 			v.overdue(f, name, now, err.Error())
@@ -104,7 +100,8 @@ func (f *follower) look(now time.Time) (*view, error) {
 	if found == 0 {
 		return nil, errors.New("the folder holds none of the strategy's files: nothing is concluded from that, it may be a share that is not mounted")
 	}
-	if v.changed.IsZero() || v.changed.After(now) {
+	// A file system without times, or a clock that was never set, says 1970.
+	if v.changed.Before(firstTradingDay) || v.changed.After(now) {
 		v.changed = now
 	}
 	return v, nil
@@ -113,15 +110,35 @@ func (f *follower) look(now time.Time) (*view, error) {
 // errMoving tells that a file was written while it was read.
 var errMoving = errors.New("is being written")
 
-// stable reads a file that does not change meanwhile.
+// errUnusable tells of what is not read whatever it holds.
+var errUnusable = errors.New("is not read")
+
+// maxJSON bounds a JSON file, which is held as a whole: a position is some 50
+// bytes.
+const maxJSON = 64 << 20
+
+// firstTradingDay is the exchange's: no file of a strategy is older.
+var firstTradingDay = time.Date(1990, 12, 19, 0, 0, 0, 0, events.Zone)
+
+// stable reads a file that does not change meanwhile. Opening a pipe would wait
+// for its writer, so only regular files are opened.
 func stable(path string) (raw []byte, changed time.Time, err error) {
+	before, err := os.Stat(path)
+	if err != nil {
+		return nil, changed, err
+	}
+	switch {
+	case !before.Mode().IsRegular():
+		return nil, changed, fmt.Errorf("%w: must be a regular file, not %s", errUnusable, before.Mode().Type())
+	case before.Size() > maxJSON && filepath.Ext(path) == ".json":
+		return nil, changed, fmt.Errorf("%w: has %d bytes, must not have more than %d", errUnusable, before.Size(), maxJSON)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, changed, err
 	}
 	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
+	if before, err = f.Stat(); err != nil {
 		return nil, changed, err
 	}
 	raw = make([]byte, before.Size()+1)
@@ -193,7 +210,14 @@ func (f *follower) object(v *view, name string, raw []byte) error {
 		}
 		*into = make(map[string]events.Price)
 		for _, m := range marks {
-			if code, ok := f.stock(v, name, m.StockCode); ok {
+			code, ok := f.stock(v, name, m.StockCode)
+			switch {
+			case !ok:
+			case m.Price <= 0:
+				// No event holds that: the log's word on it stays.
+				v.drift(name, code, fmt.Sprintf("line %d: price must be greater than 0, is %s", m.Line, m.Price))
+				v.dims(name, code)
+			default:
 				(*into)[code] = m.Price
 			}
 		}
@@ -247,71 +271,21 @@ func (f *follower) rejected(v *view, name string, rejects []*silverquant.Reject)
 		v.drift(name, key, fmt.Sprintf("line %d: %s", r.Line, r.Reason))
 		d := &events.PositionClosed{AccountID: f.Account, StockCode: key}
 		if (&events.Event{Source: "watch", Time: anyTime, Data: d}).Validate() == nil {
-			if v.dim[name] == nil {
-				v.dim[name] = make(map[string]bool)
-			}
-			v.dim[name][d.StockCode] = true
+			v.dims(name, d.StockCode)
 		}
 	}
-}
-
-// rows reads a CSV file up to its last whole line. What is gone from it stays
-// on the log: a trade is a fact.
-func (f *follower) rows(v *view, name string, raw []byte, now time.Time) {
-	whole := raw[:bytes.LastIndexByte(raw, '\n')+1]
-	t := f.kept[name]
-	if t == nil || !bytes.Equal(t.raw, whole) {
-		t = readTable(name, whole)
-		f.kept[name] = t
-	}
-	if name == silverquant.DealsFile {
-		v.deals = t
-	} else {
-		v.assets = t.assets
-	}
-	v.drifts = append(v.drifts, t.drifts...)
-	sum := sha256.Sum256(whole)
-	v.files[name] = FileState{len(whole), hex.EncodeToString(sum[:])}
-	if len(whole) == len(raw) {
-		delete(f.bad, name)
-		return
-	}
-	v.wait(name + ": the last line is not whole yet")
-	v.overdue(f, name, now, "the last line has no line end: it may be half-written")
-}
-
-func readTable(name string, raw []byte) *table {
-	t := &table{raw: bytes.Clone(raw)}
-	bad := func(err error) {
-		drift := Drift{File: name, Reason: err.Error()}
-		var reject *silverquant.Reject
-		if errors.As(err, &reject) {
-			drift.Key, drift.Reason = fmt.Sprintf("line %d", reject.Line), reject.Reason
-		}
-		t.drifts = append(t.drifts, drift)
-	}
-	if name == silverquant.DealsFile {
-		for d, err := range silverquant.ReadDeals(name, bytes.NewReader(raw)) {
-			if err != nil {
-				bad(err)
-				continue
-			}
-			t.deals = append(t.deals, d)
-		}
-		return t
-	}
-	for a, err := range silverquant.ReadAssets(name, bytes.NewReader(raw)) {
-		if err != nil {
-			bad(err)
-			continue
-		}
-		t.assets = append(t.assets, a)
-	}
-	return t
 }
 
 func (v *view) drift(file, key, reason string) {
 	v.drifts = append(v.drifts, Drift{File: file, Key: key, Reason: reason})
+}
+
+// dims notes that a stock's entry in a file cannot be read.
+func (v *view) dims(name, code string) {
+	if v.dim[name] == nil {
+		v.dim[name] = make(map[string]bool)
+	}
+	v.dim[name][code] = true
 }
 
 // wait notes that the view is not whole.

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 )
 
 const (
@@ -53,8 +55,13 @@ type folder struct {
 	turn    chan struct{}
 	missing absences
 
+	failing time.Time // since when looks have failed; of who has the turn
+
 	mu     sync.Mutex
 	status Status
+	// looking and asking are since when a look, and a question of run to the
+	// file system, have been under way.
+	looking, asking time.Time
 }
 
 func newFolder(at Folder, tape Tape, l *ledger, o Options) *folder {
@@ -83,7 +90,9 @@ func (f *folder) run(ctx context.Context) {
 	again := againFirst
 	for f.begin(ctx) == nil {
 		wait := f.scan
+		asked := f.begun(&f.asking)
 		f.notices.arm()
+		asked()
 		f.before = f.marks()
 		done := f.looked(ctx)
 		f.end()
@@ -156,6 +165,7 @@ func (f *folder) quiet(ctx context.Context, last string) {
 
 // marks stands for sizes and times of change of the folder's files.
 func (f *folder) marks() string {
+	defer f.begun(&f.asking)()
 	var marks []byte
 	for _, name := range names {
 		info, err := os.Stat(filepath.Join(f.Dir, name))
@@ -178,9 +188,22 @@ func (f *folder) looked(ctx context.Context) (done bool) {
 			done = true // until the next change or scan
 		}
 	}()
+	defer f.begun(&f.looking)()
 	err := f.look(ctx)
 	if err != nil && ctx.Err() == nil {
-		f.report(func(s *Status) { s.InStep, s.Waiting = false, err.Error() })
+		now := time.Now()
+		f.report(func(s *Status) {
+			s.InStep, s.Waiting = false, err.Error()
+			if f.failing.IsZero() {
+				f.failing = now
+			}
+			if now.Sub(f.failing) >= f.patience {
+				s.set(f.logger, []Drift{{Reason: err.Error()}}, now)
+			}
+		})
+	}
+	if err == nil {
+		f.failing = time.Time{}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,12 +234,8 @@ func (f *folder) look(ctx context.Context) error {
 		if err := f.ledger.reach(ctx, last); err != nil {
 			return err
 		}
-		p := &plan{account: f.Account, broker: f.broker, view: v, lasting: lasting}
-		f.ledger.read(f.Account, func(s state) {
-			p.from = s
-			p.compare()
-			p.from.holdings = nil // the ledger's own
-		})
+		p := &plan{account: f.Account, broker: f.broker, view: v, lasting: lasting, from: f.ledger.read(f.Account, v.deals)}
+		p.compare()
 		if len(p.records)+len(p.moves) == 0 || round == rounds || !following {
 			f.settled(p, v, refused, now, following)
 			return nil
@@ -230,6 +249,10 @@ func (f *folder) look(ctx context.Context) error {
 // append records a plan's events. It returns what the log refused.
 func (f *folder) append(ctx context.Context, p *plan) (refused []Drift, err error) {
 	send := func(list []*events.Event, atomic bool) ([]Drift, error) {
+		// A look that Stop left behind comes to itself here.
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		fates, err := f.tape.Append(ctx, list, atomic)
 		if err != nil {
 			return nil, fmt.Errorf("append %d events: %w", len(list), err)
@@ -259,12 +282,56 @@ func (f *folder) append(ctx context.Context, p *plan) (refused []Drift, err erro
 	if len(p.moves) == 0 {
 		return refused, nil
 	}
-	drifts, err := send(p.moves, true)
-	if err == nil && len(drifts) > 0 {
-		// One that breaks a rule must not keep the others off the log.
-		drifts, err = send(p.moves, false)
+	for _, part := range parts(p.moves, eventlog.MaxFrameEvents) {
+		drifts, err := send(part, true)
+		if err == nil && len(drifts) > 0 {
+			// One that breaks a rule must not keep the others off the log.
+			drifts, err = send(part, false)
+		}
+		if err != nil {
+			return nil, err
+		}
+		refused = append(refused, drifts...)
 	}
-	return append(refused, drifts...), err
+	return refused, nil
+}
+
+// parts divides moves into requests of at most most events. A stock's own moves
+// stay together, for between them it would be what it never was; no move of one
+// stock is about another.
+func parts(moves []*events.Event, most int) [][]*events.Event {
+	if len(moves) <= most {
+		return [][]*events.Event{moves}
+	}
+	moves = slices.Clone(moves)
+	slices.SortStableFunc(moves, func(a, b *events.Event) int { return cmp.Compare(stockOf(a.Data), stockOf(b.Data)) })
+	var all [][]*events.Event
+	begin, stock := 0, 0 // of the part, and of the stock's moves
+	for i, e := range moves {
+		if i > 0 && stockOf(e.Data) != stockOf(moves[i-1].Data) {
+			stock = i
+		}
+		if i-begin == most {
+			all = append(all, moves[begin:stock])
+			begin = stock
+		}
+	}
+	return append(all, moves[begin:])
+}
+
+// stockOf is the stock that a move is about; empty for all, which comes first.
+func stockOf(data events.Data) string {
+	switch d := data.(type) {
+	case *events.PositionOpened:
+		return d.StockCode
+	case *events.PositionHeldDaysSet:
+		return d.StockCode
+	case *events.PositionPriceMarked:
+		return d.StockCode
+	case *events.PositionClosed:
+		return d.StockCode
+	}
+	return ""
 }
 
 // settled tells what a look came to.
@@ -299,6 +366,18 @@ func hashFiles(files map[string]FileState) string {
 		fmt.Fprintf(h, "%s %d %s\n", name, files[name].Bytes, files[name].SHA256)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// begun notes that what may take for ever, if a share hangs, has begun; the
+// function says that it ended.
+func (f *folder) begun(at *time.Time) (ended func()) {
+	note := func(t time.Time) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		*at = t
+	}
+	note(time.Now())
+	return func() { note(time.Time{}) }
 }
 
 func (f *folder) report(change func(*Status)) {

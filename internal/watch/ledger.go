@@ -191,18 +191,26 @@ func (l *ledger) reach(ctx context.Context, sequence uint64) error {
 	}
 }
 
-// read hands an account's state to use; it must not be kept.
-func (l *ledger) read(id string, use func(state)) {
+// read copies an account's state, with those deals only that t was not found to
+// hold yet: all folders share the ledger, so none compares while it has it.
+func (l *ledger) read(id string, t *table) state {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := state{epoch: l.epoch, sequence: l.at.Sequence, incDate: l.book.IncDate(id), holdings: l.accounts[id], stocks: make(map[string]book.Position)}
+	all := l.accounts[id]
+	own := &holdings{Last: all.Last, Recorded: silverquant.Recorded{
+		Deals: make(map[silverquant.DealKey]int), Assets: maps.Clone(all.Assets), Balances: maps.Clone(all.Balances),
+	}}
+	for _, d := range t.unchecked(l.epoch) {
+		own.Deals[d.key] = all.Deals[d.key]
+	}
+	s := state{epoch: l.epoch, sequence: l.at.Sequence, incDate: l.book.IncDate(id), holdings: own, stocks: make(map[string]book.Position)}
 	for _, a := range l.book.Accounts() {
 		s.created = s.created || a.ID == id
 	}
 	for _, p := range l.book.Positions(id) {
 		s.stocks[p.StockCode] = p
 	}
-	use(s)
+	return s
 }
 
 // state is an account as of a sequence of the log.

@@ -1,11 +1,14 @@
 package watch
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed-744e3d1b/tapedeck/events"
 )
 
 // maxDrifts bounds how many drifts of one folder are told.
@@ -98,7 +101,22 @@ func (w *Watcher) Status() []Status {
 func (f *folder) current() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.status
+	s := f.status
+	if stuck := f.stuck(); !stuck.IsZero() {
+		s.InStep, s.Waiting = false, fmt.Sprintf("a look that began at %s: the file system or the log does not answer", events.FormatTime(stuck))
+	}
+	return s
+}
+
+// stuck is since when a look has been under way that takes longer than the
+// patience.
+func (f *folder) stuck() (since time.Time) {
+	for _, at := range []time.Time{f.looking, f.asking} {
+		if !at.IsZero() && time.Since(at) > f.patience && (since.IsZero() || at.Before(since)) {
+			since = at
+		}
+	}
+	return since
 }
 
 // register adds the metrics, each with the label account.
@@ -125,6 +143,14 @@ func (w *Watcher) register(registry prometheus.Registerer) {
 				return 0
 			}
 			return float64(s.Scanned.Unix())
+		})
+		gauge("stuck_seconds", "How long the look at the folder has been under way, when it takes longer than the patience.", func(Status) float64 {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if at := f.stuck(); !at.IsZero() {
+				return time.Since(at).Seconds()
+			}
+			return 0
 		})
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Namespace: "tapedeck", Subsystem: "watch", Name: "events_total", Help: "Events appended for a watched folder.",

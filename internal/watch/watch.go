@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,9 +104,15 @@ type Watcher struct {
 // Status and tried again; the error is about the settings alone.
 func Start(tape Tape, o Options) (*Watcher, error) {
 	seen := make(map[string]bool)
+	var dirs []os.FileInfo
 	var accounts []string
 	for _, f := range o.Folders {
-		if seen[f.Account] || seen[f.Dir] {
+		info, err := os.Stat(f.Dir)
+		again := err == nil && slices.ContainsFunc(dirs, func(other os.FileInfo) bool { return os.SameFile(info, other) })
+		if err == nil {
+			dirs = append(dirs, info)
+		}
+		if seen[f.Account] || seen[f.Dir] || again {
 			return nil, fmt.Errorf("watch %s: an account has one folder, and a folder one account", f)
 		}
 		seen[f.Account], seen[f.Dir] = true, true
@@ -126,10 +134,23 @@ func Start(tape Tape, o Options) (*Watcher, error) {
 	return w, nil
 }
 
-// Stop ends the Watcher and waits for it. What changed in the folders since
-// then is recorded by the next Start.
+// stopPatience is how long Stop waits for looks.
+const stopPatience = 3 * time.Second
+
+// Stop ends the Watcher and waits for it. A look at a share that hangs is left
+// behind: it appends nothing any more. What changed in the folders since then
+// is recorded by the next Start.
 func (w *Watcher) Stop() {
 	w.cancel()
-	w.running.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.running.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(stopPatience):
+		w.ledger.logger.Warn("watch: a look at a folder does not end and is left behind: its file system does not answer")
+	}
 	w.ledger.save()
 }
