@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // TestReconcile: positions out of the log's trades, and the open ones, against
@@ -100,6 +101,37 @@ func TestReconcile(t *testing.T) {
 		{"600000.SH", 800, 700, true, []string{"volume"}},
 		{"688981.SH", 0, 100, false, []string{"volume", "not_open"}},
 	}, breaks)
+	// Several accounts, sums, GM's codes, what is no A-share, and UTF-16.
+	odd := "资金账号,证券代码,证券名称,股票余额,交易市场\n055009728,SHSE.600000,浦发银行,800,\n55009728,SZSE.000001,平安银行,200,\n7654321,600000,浦发银行,300,\n" +
+		"55009728,204001,GC001,10,\n55009728,888880,标准券,10,上海A股\n55009728,00700,腾讯控股,100,沪港通\n合计,600000,,1410,\n,合计,,1410,\n"
+	for name, bom := range map[string]unicode.Endianness{"le": unicode.LittleEndian, "be": unicode.BigEndian} {
+		raw, err := unicode.UTF16(bom, unicode.UseBOM).NewEncoder().String(odd)
+		require.NoError(t, err)
+		path := file(name+".csv", raw, false)
+		breaks, stocks, code, stderr := reconcile(path, "--no-record")
+		require.Zero(t, code, "%v%s", breaks, stderr)
+		require.Equal(t, 2, stocks)
+		stdout, _, _ := run(t, env, "replay", "reconcile", "--no-record", "--json", "--account", "55009728", "--statement", path)
+		var a struct {
+			Compared bool `json:"volumes_compared"`
+			Ignored  []struct {
+				Line int    `json:"line"`
+				Code string `json:"code"`
+			} `json:"ignored"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(stdout), &a))
+		require.True(t, a.Compared)
+		require.Len(t, a.Ignored, 3)
+		require.Equal(t, 7, a.Ignored[2].Line)
+		require.Equal(t, "00700", a.Ignored[2].Code)
+	}
+	other := file("other.csv", "资金账号,证券代码,股票余额\n7654321,600000,800\n", false)
+	_, _, code, stderr = reconcile(other, "--no-record")
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "no row of 55009728")
+	_, _, code, _ = reconcile(other, "--no-record", "--columns", "account=none")
+	require.Equal(t, 1, code)
+
 	// As of an earlier moment there was less. What was found at a later one stays
 	// with ingest; that it does not answer is no failure.
 	breaks, _, code, stderr = reconcile(file("before.csv", "证券代码,股票余额\n600000,900\n", false), "--until-sequence", "3")
@@ -129,4 +161,11 @@ func TestReconcile(t *testing.T) {
 	stdout, _, code := run(t, env, "replay", "reconcile", "--account", "55009728", "--statement", own, "--columns", "code=标的,volume=余额")
 	require.Equal(t, 1, code)
 	require.Contains(t, stdout, "another number of shares; position open, no shares")
+
+	// Before the first trade there are orders only: how many shares is not known.
+	stdout, _, code = run(t, env, "replay", "reconcile", "--account", "55009728", "--statement", file("orders.csv", "证券代码,股票余额\n600000,800\n", false), "--until-sequence", "2", "--no-record")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "shares were not compared")
+	require.Contains(t, stdout, "no open position")
+	require.NotContains(t, stdout, "another number of shares")
 }

@@ -54,7 +54,9 @@ func TestWatchFaults(t *testing.T) {
 
 	require.NoError(t, os.Remove(filepath.Join(dir, "deal_hist.csv")))
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "deal_hist.csv"), 0o600))
-	await("a pipe is a drift", func(s watchStatus) bool { return len(s.Drifts) == 1 && strings.Contains(string(s.Drifts[0]), "regular") })
+	await("a pipe is a drift", func(s watchStatus) bool {
+		return len(s.Drifts) == 1 && strings.Contains(string(s.Drifts[0]), "regular")
+	})
 	began := time.Now()
 	server.stop(t)
 	require.Less(t, time.Since(began), 15*time.Second)

@@ -23,16 +23,16 @@ import (
 )
 
 type reconcileCommand struct {
-	Statement string            `help:"The broker's list of positions: CSV, in UTF-8 or GBK." required:"" type:"existingfile" placeholder:"FILE"`
+	Statement string            `help:"The broker's list of positions: CSV, in UTF-8, GBK or UTF-16." required:"" type:"existingfile" placeholder:"FILE"`
 	Account   string            `help:"The account that it is of." required:"" placeholder:"ID"`
-	Columns   map[string]string `help:"Headings of columns that are not found by themselves: code, volume, name, market, as in code=证券代码,volume=股票余额." mapsep:"," placeholder:"COLUMN=HEADING"`
+	Columns   map[string]string `help:"Headings of columns that are not found by themselves: code, volume, name, market, account, as in code=证券代码,volume=股票余额." mapsep:"," placeholder:"COLUMN=HEADING"`
 	NoRecord  bool              `help:"Do not report to ingest what was found. What was reported last keeps the account from its next phase while there is a break."`
 	boundFlags
 }
 
 // Help says what the flags cannot.
 func (reconcileCommand) Help() string {
-	return `Compares an account on the log with its broker's statement: the shares that buy_trade and sell_trade leave of each stock, and whether its position is open. Shares that were there before the first trade, and what came by dividends, show as breaks: the log does not know of them. Exit code 0: no break, 1: breaks.
+	return `Compares an account on the log with its broker's statement: the shares that buy_trade and sell_trade leave of each stock, and whether its position is open. Shares that were there before the first trade, and what came by dividends, show as breaks: the log does not know of them. When the log has no trade of the account, but orders only, shares are not compared. Of a statement with several accounts the rows of --account count. What is no A-share is ignored, and told. Exit code 0: no break, 1: breaks.
 
 A statement of an evening is compared with that evening:
 
@@ -51,8 +51,12 @@ type reconcileAnswer struct {
 	Sequence uint64 `json:"sequence"`
 	Chain    string `json:"chain"`
 	// Stocks is how many were compared.
-	Stocks int         `json:"stocks"`
-	Breaks []heldBreak `json:"breaks"`
+	Stocks int `json:"stocks"`
+	// VolumesCompared is false when the log has no buy_trade and no sell_trade of
+	// the account: many strategies record orders only.
+	VolumesCompared bool         `json:"volumes_compared"`
+	Breaks          []heldBreak  `json:"breaks"`
+	Ignored         []ignoredRow `json:"ignored"`
 }
 
 // heldBreak is one stock on which log and statement disagree.
@@ -73,10 +77,10 @@ func (c reconcileCommand) Run(e *Env) error {
 	}
 	for column := range c.Columns {
 		if statementNames[column] == nil {
-			return usage("--columns: there is no column %s, but code, volume, name and market", column)
+			return usage("--columns: there is no column %s, but code, volume, name, market and account", column)
 		}
 	}
-	stated, sum, err := readStatement(c.Statement, c.Columns)
+	stated, ignored, sum, err := readStatement(c.Statement, c.Account, c.Columns)
 	if err != nil {
 		return err
 	}
@@ -94,6 +98,7 @@ func (c reconcileCommand) Run(e *Env) error {
 		return unknownAccounts(map[string]bool{c.Account: false})
 	}
 	answer := tier.reconcile(stated)
+	answer.Ignored = append([]ignoredRow{}, ignored...)
 	answer.Sequence, answer.Chain = at.Sequence, at.Chain.String()
 	if err := e.print(answer, answer.text); err != nil {
 		return err
@@ -139,6 +144,7 @@ type sharesTier struct {
 	*memory.Tier
 	account string
 	known   bool
+	traded  bool // there is a buy_trade or a sell_trade
 	shares  map[string]int64
 	names   map[string]string
 }
@@ -156,8 +162,10 @@ func (t *sharesTier) Apply(ctx context.Context, b projector.Batch) error {
 		}
 		switch d.OrderType {
 		case events.BuyTrade:
+			t.traded = true
 			t.shares[d.StockCode] += d.Volume
 		case events.SellTrade:
+			t.traded = true
 			t.shares[d.StockCode] -= d.Volume
 		}
 		t.names[d.StockCode] = d.StockName
@@ -182,7 +190,7 @@ func (t *sharesTier) reconcile(stated map[string]holding) reconcileAnswer {
 		}
 	}
 	maps.Copy(codes, open)
-	answer := reconcileAnswer{Account: t.account, Stocks: len(codes), Breaks: []heldBreak{}}
+	answer := reconcileAnswer{Account: t.account, Stocks: len(codes), VolumesCompared: t.traded, Breaks: []heldBreak{}}
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
 		b := heldBreak{
 			StockCode: code, Name: stated[code].name, LogVolume: t.shares[code], StatementVolume: stated[code].volume, Open: open[code],
@@ -190,7 +198,7 @@ func (t *sharesTier) reconcile(stated map[string]holding) reconcileAnswer {
 		if b.Name == "" {
 			b.Name = t.names[code]
 		}
-		if b.LogVolume != b.StatementVolume {
+		if t.traded && b.LogVolume != b.StatementVolume {
 			b.Kinds = append(b.Kinds, breakVolume)
 		}
 		if b.StatementVolume > 0 && !b.Open {
@@ -212,6 +220,12 @@ var breakWords = map[string]string{
 
 func (a reconcileAnswer) text(w io.Writer) {
 	fmt.Fprintf(w, "account %s at sequence %d: %d stocks compared, %d breaks\n", a.Account, a.Sequence, a.Stocks, len(a.Breaks))
+	if !a.VolumesCompared {
+		fmt.Fprintln(w, "shares were not compared: the log has no buy_trade and no sell_trade of the account; only open positions were")
+	}
+	for _, row := range a.Ignored {
+		fmt.Fprintf(w, "warning: line %d is ignored: %s %s is no A-share\n", row.Line, row.Code, row.Name)
+	}
 	if len(a.Breaks) == 0 {
 		return
 	}
