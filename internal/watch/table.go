@@ -31,7 +31,7 @@ type table struct {
 	checked, epoch int
 }
 
-// deal is a row of DealsFile, the how manieth it is of its key and of its
+// deal is a row of DealsFile, the which one it is of its key and of its
 // entry's digest.
 type deal struct {
 	silverquant.Deal
