@@ -13,6 +13,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/eventlog"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/query"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
@@ -80,6 +81,23 @@ func requireContents(t *testing.T, tier *Tier, upto uint64) {
 	require.Equal(t, wantSum, sum)
 	require.EqualValues(t, len(folded.Klines("600000.SH")), bars)
 	require.Equal(t, bars, days)
+
+	r := &Reader{store: tier.store, fills: newFills()}
+	found, seen, err := r.Klines(t.Context(), query.KlineQuery{Stocks: []string{"600000.SH"}})
+	require.NoError(t, err)
+	require.Equal(t, upto, seen.Sequence)
+	var wantBars []events.Bar
+	for _, k := range folded.Klines("600000.SH") {
+		wantBars = append(wantBars, k.Bar)
+	}
+	require.Equal(t, wantBars, found["600000.SH"])
+	all, _, err := r.Fills(t.Context(), query.TradeFilter{})
+	require.NoError(t, err)
+	var fills uint64
+	for _, of := range all {
+		fills += uint64(len(of.Fills))
+	}
+	require.Equal(t, trades, fills, "each is a purchase")
 }
 
 // attemptOf inserts a batch's rows as a projector does that dies before it can

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,8 +160,13 @@ func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[
 	if q.To != 0 {
 		where += fmt.Sprintf(" AND date <= '%s'", q.To)
 	}
-	rows, err := r.store.conn.Query(ctx, "SELECT stock_code, toYYYYMMDD(date), reinterpretAsInt64(open), reinterpretAsInt64(high), reinterpretAsInt64(low), reinterpretAsInt64(close), volume, reinterpretAsInt64(amount), removed"+
-		" FROM tapedeck_daily_kline PREWHERE "+where+" ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date")
+	// Only stocks that the state lists have several rows a day, or removed ones.
+	removed, newest := "toUInt8(0)", ""
+	if slices.ContainsFunc(q.Stocks, func(stock string) bool { return p.Stocks[stock] > 0 }) {
+		removed, newest = "removed", " ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date"
+	}
+	rows, err := r.store.conn.Query(ctx, "SELECT stock_code, toYYYYMMDD(date), reinterpretAsInt64(open), reinterpretAsInt64(high), reinterpretAsInt64(low), reinterpretAsInt64(close), volume, reinterpretAsInt64(amount), "+
+		removed+" FROM tapedeck_daily_kline PREWHERE "+where+newest)
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +188,9 @@ func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[
 			})
 		}
 	}
-	if q.Last > 0 {
-		for stock, bars := range found {
+	for stock, bars := range found {
+		slices.SortFunc(bars, func(a, b events.Bar) int { return cmp.Compare(a.Date, b.Date) })
+		if q.Last > 0 {
 			found[stock] = bars[max(0, len(bars)-q.Last):]
 		}
 	}
