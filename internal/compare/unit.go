@@ -59,7 +59,9 @@ func (c *contents) add(account string, r book.Row) {
 	c.rows[string(r.Kind)+"/"+r.Key] = row{r, account}
 }
 
-func as(at query.At) contents { return contents{from: at.Sequence, to: at.Sequence, held: at.Held} }
+func as(at query.At) contents {
+	return contents{from: at.Sequence, to: at.Sequence, held: at.Held || at.Parked}
+}
 
 // units are all that is compared of a tier.
 func (c *Comparer) units(ctx context.Context, tier query.Tier) ([]unit, error) {

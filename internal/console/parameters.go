@@ -127,10 +127,11 @@ type Envelope struct {
 	Tier     string `json:"tier" enum:"redis,mysql,clickhouse,file,memory" doc:"Which tier answered."`
 	Degraded bool   `json:"degraded" doc:"Another tier than the primary answered, or all are far behind the log."`
 	Reason   string `json:"reason,omitempty" doc:"Why it is degraded."`
+	Held     bool   `json:"held" doc:"The tier is held at this sequence on purpose, by a rollback for example."`
 }
 
 func enveloped[T any](a query.Answer[T]) Envelope {
-	return Envelope{Sequence: a.Sequence, Tier: a.Tier, Degraded: a.Degraded, Reason: a.Reason}
+	return Envelope{Sequence: a.Sequence, Tier: a.Tier, Degraded: a.Degraded, Reason: a.Reason, Held: a.Held}
 }
 
 // body is an answer with a JSON body.

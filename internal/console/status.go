@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,12 +16,13 @@ type logStatus struct {
 }
 
 type tierStatus struct {
-	Name      string `json:"name" enum:"redis,mysql,clickhouse,file,memory"`
-	Reachable bool   `json:"reachable"`
-	Sequence  uint64 `json:"sequence" doc:"Where the tier was seen last."`
-	Lag       uint64 `json:"lag" doc:"Events of the log that it lacked then."`
-	Held      bool   `json:"held" doc:"A hold keeps it there on purpose."`
-	Error     string `json:"error,omitempty"`
+	Name      string  `json:"name" enum:"redis,mysql,clickhouse,file,memory"`
+	Reachable bool    `json:"reachable"`
+	Sequence  uint64  `json:"sequence" doc:"Where the tier was seen last."`
+	Lag       *uint64 `json:"lag" doc:"Events of the log that it lacked then; null while the log was never reached."`
+	Held      bool    `json:"held" doc:"A hold keeps it there on purpose."`
+	Parked    bool    `json:"parked" doc:"It lacks events that it could not apply."`
+	Error     string  `json:"error,omitempty"`
 }
 
 // primaries are the settings that answer for each kind. A field that is left
@@ -90,8 +90,10 @@ func (a *api) status(h huma.API) {
 		})
 	get(h, "/readyz", "get-ready", "service", "Whether every kind of data can be read",
 		func(context.Context, *struct{}) (*body[health], error) {
-			if kind, ok := a.unreadable(); !ok {
-				return nil, huma.Error503ServiceUnavailable("no tier that holds " + string(kind) + " can be reached")
+			for _, kind := range query.Kinds() {
+				if err := a.router.Readable(kind); err != nil {
+					return nil, err
+				}
 			}
 			return &body[health]{health{Ready: true}}, nil
 		}, 503)
@@ -101,8 +103,11 @@ func (a *api) statusNow() statusAnswer {
 	seen := a.router.Status()
 	answer := statusAnswer{Log: logStatus{LastSequence: seen.LogEnd, Reachable: seen.LogError == nil, Error: textOf(seen.LogError)}, Primary: a.primaries()}
 	for _, t := range seen.Tiers {
-		status := tierStatus{Name: t.Name, Reachable: t.Reachable, Sequence: t.At.Sequence, Held: t.At.Held, Error: textOf(t.Error)}
-		status.Lag = seen.LogEnd - min(seen.LogEnd, t.At.Sequence)
+		status := tierStatus{Name: t.Name, Reachable: t.Reachable, Sequence: t.At.Sequence, Held: t.At.Held, Parked: t.At.Parked, Error: textOf(t.Error)}
+		if seen.LogSeen {
+			lag := seen.LogEnd - min(seen.LogEnd, t.At.Sequence)
+			status.Lag = &lag
+		}
 		answer.Tiers = append(answer.Tiers, status)
 	}
 	return answer
@@ -113,15 +118,4 @@ func textOf(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// unreadable finds a kind that no tier can answer about.
-func (a *api) unreadable() (query.Kind, bool) {
-	tiers := a.router.Status().Tiers
-	for _, kind := range query.Kinds() {
-		if !slices.ContainsFunc(tiers, func(t query.TierStatus) bool { return t.Reachable && query.Holds(t.Name, kind) }) {
-			return kind, false
-		}
-	}
-	return "", true
 }

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,8 +13,11 @@ type ends struct {
 	// seen are looks of at most keep's age and the one before them.
 	seen  []look
 	below atomic.Uint64
-	last  look
-	err   error
+	// blind tells that nobody has seen the log since the router runs.
+	blind  atomic.Bool
+	events atomic.Bool // the log has some
+	last   look
+	err    error
 }
 
 type look struct {
@@ -35,22 +37,12 @@ func (e *ends) saw(now time.Time, end uint64, err error) {
 	for len(e.seen) > 1 && now.Sub(e.seen[1].when) >= e.keep {
 		e.seen = e.seen[1:]
 	}
-	// A tier at 0 of a log with events is being filled: that needs no look of a
-	// while ago.
-	floor := min(end, 1)
 	if now.Sub(e.seen[0].when) >= e.keep {
-		floor = max(floor, e.seen[0].end)
+		e.below.Store(e.seen[0].end)
 	}
-	e.below.Store(floor)
+	e.events.Store(end > 0)
+	e.blind.Store(false)
 }
 
 // floor is a sequence that every healthy tier has reached.
 func (e *ends) floor() uint64 { return e.below.Load() }
-
-// behind tells that a tier has not reached the floor.
-func (e *ends) behind(tier string, sequence, floor uint64) error {
-	if sequence == 0 {
-		return fmt.Errorf("%s is at 0: it is being filled", tier)
-	}
-	return fmt.Errorf("%s is at %d, the log was at %d %s ago", tier, sequence, floor, e.keep)
-}

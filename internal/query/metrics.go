@@ -65,6 +65,8 @@ func (r *Router) Collect(out chan<- prometheus.Metric) {
 // Status is how the tiers and the log were seen last.
 type Status struct {
 	LogEnd uint64
+	// LogSeen tells that the log has answered since the start.
+	LogSeen bool
 	// LogError is nil while the log answers.
 	LogError error
 	// Tiers are sorted by name.
@@ -84,7 +86,7 @@ type TierStatus struct {
 func (r *Router) Status() Status {
 	var status Status
 	r.ends.mu.Lock()
-	status.LogEnd, status.LogError = r.ends.last.end, r.ends.err
+	status.LogEnd, status.LogSeen, status.LogError = r.ends.last.end, !r.ends.last.when.IsZero(), r.ends.err
 	r.ends.mu.Unlock()
 	for _, name := range r.names() {
 		s := r.sources[name]

@@ -28,8 +28,9 @@ type Primaries struct {
 	// tiers are the names that may be set; nil is all.
 	tiers []string
 
-	mu  sync.RWMutex
-	set map[Kind]string
+	saving sync.Mutex
+	mu     sync.RWMutex
+	set    map[Kind]string // changed with both
 }
 
 // OpenPrimaries reads what was set last from a file, on top of the defaults:
@@ -51,10 +52,10 @@ func OpenPrimaries(path string, tiers []string, defaults map[Kind]string) (*Prim
 	if err := json.Unmarshal(raw, &saved); err != nil {
 		return nil, fmt.Errorf("query: %s is damaged, remove it to go on with the defaults: %w", path, err)
 	}
-	if err := p.check(saved); err != nil {
+	if err := (&Primaries{}).check(saved); err != nil {
 		return nil, fmt.Errorf("query: %s: %w", path, err)
 	}
-	maps.Copy(p.set, saved)
+	maps.Copy(p.set, saved) // one that is not configured now may be again
 	return p, nil
 }
 
@@ -62,10 +63,14 @@ func OpenPrimaries(path string, tiers []string, defaults map[Kind]string) (*Prim
 func (p *Primaries) Of(kind Kind) string {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if tier := p.set[kind]; tier != "" {
+	if tier := p.set[kind]; tier != "" && p.configured(tier) {
 		return tier
 	}
 	return Auto
+}
+
+func (p *Primaries) configured(tier string) bool {
+	return p.tiers == nil || slices.Contains(p.tiers, tier)
 }
 
 // All are the primaries of all kinds.
@@ -83,8 +88,8 @@ func (p *Primaries) Set(changes map[Kind]string) error {
 	if err := p.check(changes); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.saving.Lock() // readers need not wait for the disk
+	defer p.saving.Unlock()
 	next := maps.Clone(p.set)
 	if next == nil {
 		next = make(map[Kind]string)
@@ -99,6 +104,8 @@ func (p *Primaries) Set(changes map[Kind]string) error {
 			return fmt.Errorf("query: save primaries: %w", err)
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.set = next
 	return nil
 }
@@ -121,7 +128,7 @@ func (p *Primaries) check(set map[Kind]string) error {
 			continue
 		case !slices.Contains(holders, tier):
 			fault.Reason = "it can be auto, " + strings.Join(holders, ", ")
-		case p.tiers != nil && !slices.Contains(p.tiers, tier):
+		case !p.configured(tier):
 			fault.Reason = "that tier is not configured"
 		default:
 			continue

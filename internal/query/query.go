@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector"
 )
 
 // Kind is what is read as a whole from one tier and has one primary.
@@ -39,6 +40,20 @@ type At struct {
 	Sequence uint64
 	// Held tells that a hold keeps the tier there on purpose.
 	Held bool
+	// Parked tells that events up to Sequence wait because the tier could not
+	// apply them: its contents lack them.
+	Parked bool
+}
+
+// AtOf is where a tier is that keeps this text of a hold beside its checkpoint.
+// What cannot be read of it is not trusted.
+func AtOf(sequence uint64, hold string) At {
+	h, err := projector.ParseHold(hold)
+	if err != nil {
+		return At{Sequence: sequence, Parked: true}
+	}
+	parking, err := h.ReadParking()
+	return At{Sequence: sequence, Held: h.Holds(time.Now()), Parked: err != nil || len(parking.Parked) > 0}
 }
 
 // Errors of readers, wrapped.
@@ -46,6 +61,8 @@ var (
 	// ErrLacks: the tier does not hold what the question needs, such as the
 	// strategy of a trade in deal_hist.csv. Another tier may.
 	ErrLacks = errors.New("this tier does not hold that")
+	// ErrDamaged: somebody changed what was asked for; all else is fine.
+	ErrDamaged = errors.New("somebody changed it by hand")
 	// ErrNotReady: the tier is being filled.
 	ErrNotReady = errors.New("not ready yet")
 )
@@ -67,6 +84,12 @@ type Tier interface {
 	// At says how far the tier is; it is cheap.
 	At(ctx context.Context) (At, error)
 	Close() error
+}
+
+// Keeper is a tier that holds less than its name promises, by a setting.
+type Keeper interface {
+	// Keeps tells whether it holds a kind.
+	Keeps(kind Kind) bool
 }
 
 // PositionReader reads positions.

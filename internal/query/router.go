@@ -61,9 +61,11 @@ type Answer[T any] struct {
 	Sequence uint64
 	Tier     string
 	// Degraded tells that it was not the primary tier that answered, or that
-	// its answer is older than a healthy tier's; Reason says why.
+	// its answer may be older than a healthy tier's; Reason says why.
 	Degraded bool
 	Reason   string
+	// Held tells that the tier is held where it is on purpose.
+	Held bool
 }
 
 // Options say how a Router is made.
@@ -126,11 +128,19 @@ func (r *Router) Run(ctx context.Context) {
 			}
 		})
 	}
+	r.ends.blind.Store(true)
 	every(func() {
 		bounded, cancel := context.WithTimeout(ctx, probeBound)
 		defer cancel()
+		began := time.Now()
 		end, err := r.logEnd(bounded)
 		r.ends.saw(time.Now(), end, err)
+		if err != nil {
+			return
+		}
+		for _, s := range r.sources {
+			s.outrun(end, began)
+		}
 	})
 	for _, s := range r.sources {
 		every(func() {
@@ -214,7 +224,6 @@ func attempt[R Tier, T any](ctx context.Context, r *Router, kind Kind, want Want
 func once[R Tier, T any](ctx context.Context, r *Router, kind Kind, atLeast uint64, patient bool, bound time.Duration, ask func(context.Context, R) (T, At, error)) (Answer[T], error) {
 	var old Answer[T] // the newest of those that are too far behind the log
 	var faults []error
-	floor := r.ends.floor()
 	for i, s := range r.chain(kind) {
 		tier, reads := s.tier.(R)
 		if !reads {
@@ -230,21 +239,27 @@ func once[R Tier, T any](ctx context.Context, r *Router, kind Kind, atLeast uint
 			value, at, err = ask(ctx, tier)
 			return at, err
 		})
-		answer := Answer[T]{Value: value, Sequence: at.Sequence, Tier: s.tier.Name(), Degraded: i > 0}
+		answer := Answer[T]{Value: value, Sequence: at.Sequence, Tier: s.tier.Name(), Degraded: i > 0, Held: at.Held}
+		doubt, useless := r.doubt(s, at)
 		switch {
 		case err != nil:
 			faults = append(faults, err)
 		case at.Sequence < atLeast:
 			faults = append(faults, fmt.Errorf("%s is at %d: %w", answer.Tier, at.Sequence, ErrBehind))
-			if i == 0 && patient {
+			if i == 0 && patient && !at.Held && at.Sequence >= r.ends.floor() {
 				return Answer[T]{}, errors.Join(faults...)
 			}
-		case at.Sequence < floor && !at.Held:
-			faults = append(faults, r.ends.behind(answer.Tier, at.Sequence, floor))
-			if old.Tier == "" || answer.Sequence > old.Sequence {
+		case doubt != nil && at.Parked && atLeast > 0: // the event may be among those that wait
+			faults = append(faults, fmt.Errorf("%w: %w", doubt, ErrBehind))
+		case doubt != nil:
+			faults = append(faults, doubt)
+			if !useless && (old.Tier == "" || answer.Sequence > old.Sequence) {
 				old = answer
 			}
 		default:
+			if r.ends.blind.Load() {
+				answer.Degraded, faults = true, append(faults, errBlind)
+			}
 			if answer.Degraded {
 				answer.Reason = text(faults)
 			}
@@ -271,6 +286,3 @@ func text(faults []error) string {
 
 // names are those of the tiers, sorted.
 func (r *Router) names() []string { return slices.Sorted(maps.Keys(r.sources)) }
-
-// Holds tells whether a tier holds a kind.
-func Holds(tier string, kind Kind) bool { return slices.Contains(order[kind], tier) }

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -235,6 +236,95 @@ func TestPrimaryIsSwitchedAndRemembered(t *testing.T) {
 	again, err := OpenPrimaries(path, tiers, map[Kind]string{Positions: "file"})
 	require.NoError(t, err)
 	require.Equal(t, want, again.All())
-	_, err = OpenPrimaries(path, []string{"redis"}, nil)
-	require.ErrorContains(t, err, "not configured")
+	without, err := OpenPrimaries(path, []string{"redis"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, Auto, without.Of(Positions), "what is not configured now waits")
+}
+
+func TestParkedEventsAreNotPassedOff(t *testing.T) {
+	s := newScene(t, nil)
+	s.redis.set(func(s *scripted) { s.at.Parked = true })
+	answer := s.ask(t, Want{})
+	require.Equal(t, "file", answer.Tier)
+	require.Contains(t, answer.Reason, "replay parked list --tier redis")
+	require.Equal(t, "file", s.ask(t, Want{AtLeast: 10}).Tier)
+
+	for _, other := range []*scripted{s.file, s.memory} {
+		other.set(func(s *scripted) { s.err = errors.New("lost") })
+	}
+	answer = s.ask(t, Want{})
+	require.Equal(t, "redis", answer.Tier, "what is left of it, and marked")
+	require.True(t, answer.Degraded)
+	_, err := s.Positions(t.Context(), Want{AtLeast: 10, Wait: time.Millisecond}, "a", "")
+	require.ErrorIs(t, err, ErrBehind, "the event may be among those that wait")
+}
+
+func TestEmptyTiersAreNoAnswer(t *testing.T) {
+	s := newScene(t, nil)
+	s.ends.saw(time.Now(), 10, nil)
+	for _, tier := range []*scripted{s.redis, s.file, s.memory} {
+		tier.set(func(s *scripted) { s.at.Sequence = 0 })
+	}
+	_, err := s.Positions(t.Context(), Want{}, "a", "")
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.ErrorContains(t, err, "being filled")
+	require.ErrorIs(t, s.Readable(Positions), ErrUnavailable)
+}
+
+// TestLogThatWasNeverReached: an emptied tier is told from the others, and what
+// they say is marked.
+func TestLogThatWasNeverReached(t *testing.T) {
+	s := newScene(t, nil)
+	s.redis.set(func(s *scripted) { s.at.Sequence = 0 })
+	s.ends.blind.Store(true)
+	s.sources["file"].watch(t.Context())
+	answer := s.ask(t, Want{})
+	require.Equal(t, "file", answer.Tier)
+	require.True(t, answer.Degraded)
+	require.Contains(t, answer.Reason, "the log was not reached yet")
+	s.redis.set(func(s *scripted) { s.at.Sequence = 10 })
+	require.True(t, s.ask(t, Want{}).Degraded)
+	s.ends.saw(time.Now(), 10, nil)
+	require.False(t, s.ask(t, Want{}).Degraded)
+}
+
+func TestTierBeyondTheLog(t *testing.T) {
+	s := newScene(t, nil)
+	redis := s.sources["redis"]
+	redis.watch(t.Context())
+	redis.outrun(9, time.Now().Add(-time.Hour))
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier, "the log was looked at before the tier")
+	redis.outrun(9, time.Now())
+	answer := s.ask(t, Want{})
+	require.Equal(t, "file", answer.Tier)
+	require.Contains(t, answer.Reason, "beyond the log's end")
+	redis.outrun(10, time.Now())
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier)
+}
+
+func TestStalledOrHeldTierIsNotWaitedFor(t *testing.T) {
+	s := newScene(t, nil)
+	began := time.Now()
+	for i := range 30 {
+		s.ends.saw(began.Add(time.Duration(i)*time.Second/4), 11, nil)
+	}
+	s.file.set(func(s *scripted) { s.at.Sequence = 11 })
+	s.ask(t, Want{AtLeast: 11})
+	s.redis.set(func(s *scripted) { s.at.Held = true })
+	require.False(t, s.ask(t, Want{}).Degraded)
+	require.True(t, s.ask(t, Want{}).Held)
+	require.Equal(t, "file", s.ask(t, Want{AtLeast: 11}).Tier)
+	require.Less(t, time.Since(began), DefaultWait/2)
+}
+
+// TestDamagedValueIsNoOutage: a question that cannot be answered does not take
+// the tier from those who ask others.
+func TestDamagedValueIsNoOutage(t *testing.T) {
+	s := newScene(t, nil)
+	s.redis.set(func(s *scripted) { s.err = fmt.Errorf("a is 'x': %w", ErrDamaged) })
+	for range 5 {
+		require.Equal(t, "file", s.ask(t, Want{}).Tier)
+	}
+	s.redis.set(func(s *scripted) { s.err = nil })
+	require.Equal(t, "redis", s.ask(t, Want{}).Tier)
 }

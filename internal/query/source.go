@@ -17,12 +17,15 @@ type source struct {
 	tier    Tier
 	breaker *gobreaker.CircuitBreaker[At]
 	last    atomic.Pointer[sight]
+	// beyond tells that the tier holds more than the log does.
+	beyond atomic.Bool
 }
 
 // sight is what was last seen of a tier.
 type sight struct {
-	at  At
-	err error
+	at   At
+	when time.Time // began
+	err  error
 }
 
 func newSource(tier Tier) *source {
@@ -32,8 +35,8 @@ func newSource(tier Tier) *source {
 		Timeout:     watchEvery / 2, // half-open by the next watch
 		// One slow answer on a busy machine is no outage; the watch is the second.
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 2 },
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, ErrLacks) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, errAbandoned) },
+		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, ErrLacks) || errors.Is(err, ErrDamaged) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errAbandoned) || errors.Is(err, errSlow) },
 	})}
 	s.last.Store(&sight{err: ErrNotReady})
 	return s
@@ -41,6 +44,10 @@ func newSource(tier Tier) *source {
 
 // errAbandoned: the caller gave up; that says nothing about the tier.
 var errAbandoned = errors.New("the caller gave up")
+
+// errSlow: a question about many rows took too long. Whether the tier hangs is
+// for the watch to find out.
+var errSlow = errors.New("it takes too long")
 
 var errOpen = errors.New("it failed a moment ago and has not come back")
 
@@ -55,28 +62,41 @@ func (s *source) ask(ctx context.Context, bound time.Duration, read func(context
 	return s.through(ctx, bound, read)
 }
 
+// outrun holds what was last seen of the tier against the log's end, which was
+// looked at later. What was seen since then tells nothing: the log grows.
+func (s *source) outrun(end uint64, looked time.Time) {
+	if seen := s.last.Load(); seen.when.Before(looked) {
+		s.beyond.Store(seen.at.Sequence > end)
+	}
+}
+
 // watch looks where the tier is and whether it answers.
 func (s *source) watch(ctx context.Context) {
 	_, _ = s.through(ctx, probeBound, s.tier.At) // remembered in last
 }
 
 func (s *source) through(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {
+	began := time.Now()
 	at, err := s.breaker.Execute(func() (At, error) {
 		bounded, cancel := context.WithTimeout(ctx, bound)
 		defer cancel()
 		at, err := read(bounded)
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
 			err = errors.Join(errAbandoned, err)
+		case bounded.Err() != nil && bound == largeBound:
+			err = fmt.Errorf("%w: %w", errSlow, err)
 		}
 		return at, err
 	})
 	switch {
 	case err == nil:
-		s.last.Store(&sight{at: at})
-	case errors.Is(err, ErrLacks) || errors.Is(err, errAbandoned):
+		s.last.Store(&sight{at: at, when: began})
+	case errors.Is(err, ErrLacks) || errors.Is(err, ErrDamaged) || errors.Is(err, errAbandoned) || errors.Is(err, errSlow):
 	default:
 		err = fmt.Errorf("%s: %w", s.tier.Name(), err)
-		s.last.Store(&sight{at: s.last.Load().at, err: err})
+		s.last.Store(&sight{at: s.last.Load().at, when: began, err: err})
 	}
 	return at, err
 }

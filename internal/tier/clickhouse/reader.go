@@ -67,7 +67,7 @@ func (p *place) at() query.At {
 	if p == nil {
 		return query.At{}
 	}
-	return query.At{Sequence: p.Sequence, Held: p.Hold != ""}
+	return query.AtOf(p.Sequence, p.Hold)
 }
 
 // attempts bounds how often a read begins again because the state moved on.

@@ -89,7 +89,7 @@ func (r *Reader) At(context.Context) (query.At, error) {
 	return m.at(), nil
 }
 
-func (m manifest) at() query.At { return query.At{Sequence: m.Sequence, Held: m.Hold != ""} }
+func (m manifest) at() query.At { return query.AtOf(m.Sequence, m.Hold) }
 
 // manifest is the newest manifest; that of a folder without one is empty.
 func (r *Reader) manifest() (*index, error) {

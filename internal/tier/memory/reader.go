@@ -178,6 +178,11 @@ func (r *Reader) Name() string { return "memory" }
 // Close implements query.Tier.
 func (r *Reader) Close() error { return nil }
 
+// Keeps implements query.Keeper.
+func (r *Reader) Keeps(kind query.Kind) bool {
+	return (kind != query.Trades || r.keep.Trades) && (kind != query.Klines || r.keep.Klines)
+}
+
 // At implements query.Tier.
 func (r *Reader) At(context.Context) (query.At, error) {
 	return r.look(func(*book.Book) error { return nil })

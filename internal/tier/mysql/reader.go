@@ -58,10 +58,11 @@ func (r *Reader) read(ctx context.Context, what, columns, from string, args []an
 	statement := live.sql("SELECT c.sequence, COALESCE(c.hold, ''), " + columns + " FROM {checkpoint} c " + from)
 	err := each(ctx, r.db, statement, args, func(row record) (err error) {
 		found = true
-		at.Held = row[1].String != ""
-		if at.Sequence, err = strconv.ParseUint(row[0].String, 10, 64); err != nil {
+		sequence, err := strconv.ParseUint(row[0].String, 10, 64)
+		if err != nil {
 			return err
 		}
+		at = query.AtOf(sequence, row[1].String)
 		if f == nil || !row[2].Valid {
 			return nil
 		}

@@ -57,7 +57,7 @@ func (r *Reader) At(ctx context.Context) (query.At, error) {
 // at reads the checkpoint of a live tier; none is an empty tier.
 func at(fields map[string]string) (query.At, error) {
 	found, err := (&Tier{}).parse("read checkpoint", fields)
-	return query.At{Sequence: found.at.Sequence, Held: found.hold != ""}, err
+	return query.AtOf(found.at.Sequence, found.hold), err
 }
 
 // Positions implements query.PositionReader: one MULTI, so one instant.
@@ -102,7 +102,7 @@ func (r *Reader) Positions(ctx context.Context, account, stock string) (query.Ac
 	}
 	for _, fault := range faults {
 		if fault != nil {
-			return positions, seen, fmt.Errorf("redis: %s: somebody changed a value: %w", op, fault)
+			return positions, seen, fmt.Errorf("redis: %s: %w: %w", op, query.ErrDamaged, fault)
 		}
 	}
 	positions.List = make([]book.Position, 0, len(byStock))
