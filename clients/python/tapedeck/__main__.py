@@ -25,6 +25,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
         command.add_argument("spool", help="the spool's folder")
         if name != "rejects":
             command.add_argument("--url", default="http://127.0.0.1:8080", help="ingest (%(default)s)")
+            command.add_argument(
+                "--session-policy", choices=("off", "flag", "enforce"), help="of trades outside the session; ingest's own when not given"
+            )
             command.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for it (%(default)s)")
     chosen = parser.parse_args(arguments)
     if chosen.command == "rejects":
@@ -32,7 +35,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
             print(json.dumps(entry, ensure_ascii=False))
         return 0
     try:
-        tape = Tape(chosen.url, chosen.spool)
+        tape = Tape(chosen.url, chosen.spool, session_policy=chosen.session_policy)
     except SpoolError as error:
         print(error, file=sys.stderr)
         return 3

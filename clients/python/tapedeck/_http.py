@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 from typing import Any, Optional
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Connection:
         else:
             self._client = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
         self._used = False
+        self._aborted = False
 
     def request(self, method: str, target: str, body: Optional[bytes] = None, media_type: str = "") -> Answer:
         """Asks once; once more at once when the server had closed a connection that was idle. OSError when there is no answer.
@@ -59,11 +61,21 @@ class Connection:
                 return Answer(response.status, response.getheader("Retry-After"), response.read())
             except (http.client.HTTPException, OSError) as error:
                 self.close()
-                if not fresh and not isinstance(error, TimeoutError):
+                if not self._aborted and not fresh and not isinstance(error, TimeoutError):
                     continue
                 if isinstance(error, OSError):
                     raise
                 raise ConnectionError(f"{self.url}: no HTTP answer: {error!r}") from error
+
+    def abort(self) -> None:
+        """Ends the request that another thread has under way; there is none after it."""
+        self._aborted = True
+        sock = self._client.sock
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed
 
     def close(self) -> None:
         self._client.close()

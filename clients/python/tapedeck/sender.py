@@ -7,7 +7,8 @@ import logging
 import random
 import threading
 import weakref
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 from urllib.parse import urlencode
@@ -21,6 +22,8 @@ log = logging.getLogger("tapedeck")
 BATCH_EVENTS = 500
 BATCH_BYTES = 1 << 20
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_LAST_MOMENT = 0.2
+_ROW_IDS = "imp-"  # ids that follow from the content of a row of deal_hist.csv
 _PROBLEMS = "urn:tapedeck:problem:"
 
 
@@ -39,8 +42,10 @@ class Receipt:
 class Delivery:
     """An event that is in the spool and on its way."""
 
-    def __init__(self, event_id: str) -> None:
+    def __init__(self, event_id: str, asked: bool = False) -> None:
         self.id = event_id
+        self._asked = asked  # somebody waits, so that a refusal is told and need not be kept
+        self._turn = threading.Lock()
         self._done = threading.Event()
         self._receipt: Optional[Receipt] = None
         self._rejection: Optional[RejectedError] = None
@@ -48,7 +53,10 @@ class Delivery:
     def wait(self, timeout: Optional[float] = None) -> Receipt:
         """The receipt. RejectedError when ingest refused the event, UndeliveredError when there is no verdict in time."""
         if not self._done.wait(timeout):
-            raise UndeliveredError(f"event {self.id} is in the spool; ingest has not answered yet")
+            with self._turn:
+                self._asked = False
+                if not self._done.is_set():
+                    raise UndeliveredError(f"event {self.id} is in the spool; ingest has not answered yet")
         if self._rejection is not None:
             raise self._rejection
         assert self._receipt is not None
@@ -57,6 +65,13 @@ class Delivery:
     @property
     def done(self) -> bool:
         return self._done.is_set()
+
+    def _refuse(self, rejection: RejectedError) -> bool:
+        """Settles it if somebody waits for the verdict; whether somebody did."""
+        with self._turn:
+            if self._asked:
+                self._settle(rejection)
+            return self._asked
 
     def _settle(self, verdict: Receipt | RejectedError) -> None:
         if isinstance(verdict, Receipt):
@@ -84,17 +99,24 @@ class Sender:
         self._target = "/v1/events" + ("?" + urlencode(query) if query else "")
         self._changed = threading.Condition()
         self._closing = False
-        self._deliveries: weakref.WeakValueDictionary[str, Delivery] = weakref.WeakValueDictionary()
+        # By what was published, so that of the same event sent twice both callers are told.
+        self._deliveries: weakref.WeakValueDictionary[tuple[str, int], Delivery] = weakref.WeakValueDictionary()
+        self.on_refusal: list[Callable[[dict[str, Any]], None]] = []  # are told of each refused event
         self.error: Optional[str] = None  # why ingest took nothing at the last try
-        self.last_sequence = 0
+        self.last_sequence = spool.last_sequence
         self._thread = threading.Thread(target=self._run, name="tapedeck", daemon=True)
         self._thread.start()
 
-    def expect(self, event_ids: Sequence[str]) -> list[Delivery]:
-        """Makes the deliveries of events that are about to be spooled."""
-        deliveries = [Delivery(i) for i in event_ids]
+    def expect(self, events: Sequence[tuple[str, bytes]], asked: bool) -> list[Delivery]:
+        """Makes the deliveries of events, ids and payloads, that are about to be spooled."""
+        deliveries = []
         with self._changed:
-            self._deliveries.update(zip(event_ids, deliveries))
+            for event_id, payload in events:
+                key = event_id, zlib.crc32(payload)
+                delivery = self._deliveries.get(key)
+                if delivery is None or delivery.done:
+                    delivery = self._deliveries[key] = Delivery(event_id, asked)
+                deliveries.append(delivery)
         return deliveries
 
     def wake(self) -> None:
@@ -108,12 +130,20 @@ class Sender:
             return self._changed.wait_for(lambda: self._spool.pending == 0, timeout)
 
     def stop(self) -> None:
-        """Ends the thread, after the request that is under way."""
+        """Ends the thread. A request that is under way gets a moment; its events are sent again in the next life."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
-        self._connection.close()
+        self._thread.join(_LAST_MOMENT)
+        if self._thread.is_alive():
+            self._connection.abort()
+            self._thread.join(_LAST_MOMENT)  # it may hang in connect; it ends with the process and does nothing more
+        else:
+            self._connection.close()
+
+    def forget(self) -> None:
+        """In a forked child, see Spool.forget."""
+        self._changed = threading.Condition()
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
@@ -126,6 +156,8 @@ class Sender:
                 self._deliver(self._spool.read(BATCH_EVENTS, BATCH_BYTES))
                 pause = _FIRST_PAUSE
             except Exception as error:  # whatever it is, the events are in the spool and the thread must live
+                if self._closing:
+                    return
                 retry_after = error.retry_after if isinstance(error, _Unavailable) else 0.0
                 if not isinstance(error, (_Unavailable, OSError, SpoolError)):
                     log.exception("sending to %s failed", self._connection.url)
@@ -140,7 +172,9 @@ class Sender:
     def _deliver(self, lines: list[Line]) -> None:
         """Gets a verdict for each line, and puts the cursor behind it."""
         if not lines:
-            raise SpoolError(f"{self._spool.folder}: segments are missing; {self._spool.pending} events were in them")
+            self._spool.give_up()
+            self.wake()
+            return
         begin = 0
         for i, line in enumerate(lines):
             if not line.intact:
@@ -177,15 +211,25 @@ class Sender:
         if self.error is not None:
             log.warning("ingest takes events again; %d are waiting", self._spool.pending)
             self.error = None
-        verdicts: list[tuple[str, Receipt | RejectedError]] = []
+        verdicts: list[tuple[Line, Receipt | RejectedError]] = []
         for line, result in zip(lines, results):
             if "error" in result:
                 error = {k: str(result["error"].get(k, "")) for k in ("rule", "field", "value")}
-                self._spool.reject(line.payload, error)
-                event_id = _id_of(line)
+                event = json.loads(line.payload)
+                event_id = str(event["id"])
+                if event_id.startswith(_ROW_IDS) and error["field"] == "id":
+                    # A row whose id the log knows is on the log, said there without the strategy's name, say.
+                    verdicts.append((line, Receipt(event_id, 0, duplicate=True)))
+                    continue
                 rejection = RejectedError(event_id, error["rule"], error["field"], error["value"])
-                log.error("ingest refused an event, now in %s: %s", self._spool.rejects, rejection)
-                verdicts.append((event_id, rejection))
+                with self._changed:
+                    delivery = self._deliveries.get(_key(event_id, line))
+                if delivery is None or not delivery._refuse(rejection):
+                    self._spool.reject(line.payload, error)
+                    log.error("ingest refused an event, now in %s: %s", self._spool.rejects, rejection)
+                    verdicts.append((line, rejection))
+                for tell in self.on_refusal:
+                    tell(event)
                 continue
             receipt = Receipt(
                 result["id"],
@@ -195,24 +239,25 @@ class Sender:
                 result.get("reason", ""),
                 tuple(result.get("flags") or ()),
             )
-            verdicts.append((receipt.id, receipt))
+            verdicts.append((line, receipt))
         with self._changed:
-            for event_id, verdict in verdicts:
+            for line, verdict in verdicts:
                 if isinstance(verdict, Receipt):
                     self.last_sequence = max(self.last_sequence, verdict.sequence)
-                delivery = self._deliveries.pop(event_id, None)
+                event_id = verdict.id if isinstance(verdict, Receipt) else verdict.event_id
+                delivery = self._deliveries.pop(_key(event_id, line), None)
                 if delivery is not None:
                     delivery._settle(verdict)
         self._advance(lines)
 
     def _advance(self, lines: list[Line]) -> None:
-        self._spool.advance(lines[-1], len(lines))
+        self._spool.advance(lines[-1], len(lines), self.last_sequence)
         if self._spool.pending == 0:
             self.wake()
 
 
-def _id_of(line: Line) -> str:
-    return str(json.loads(line.payload)["id"])
+def _key(event_id: str, line: Line) -> tuple[str, int]:
+    return event_id, zlib.crc32(line.payload)
 
 
 def _describe(answer: Answer, problem: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@
 A spool is a folder with one writer:
 
     lock                 held by the process that writes
-    0000000001.spool     segments: a line is the CRC-32 of the event as 8 hex digits, a space, the event as JSON
-    cursor               how far ingest has acknowledged; may lag, then a little is sent again with the same ids
-    rejects.ndjson       what ingest refused, with the rule, and lines that were damaged on disk
+    0000000001.spool     segments: a line is the CRC-32 of the event as 8 hex digits, a space, the event as JSON;
+                         a plus instead of the space when the next line was appended together with this one
+    cursor               how far ingest has acknowledged, and the highest sequence it told by then; may lag, then a
+                         little is sent again with the same ids
+    rejects.ndjson       what ingest refused, with the rule, and what was damaged or lost on disk
 
-append returns when the lines are synced. What a kill leaves behind it is a last line without its line feed, which
-nobody was told was recorded: open cuts it off.
+append returns when the lines are synced. What a kill leaves behind it is a last line without its line feed, or some
+lines of several that belong together, which nobody was told were recorded: open cuts them off.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"open the spool {self.folder}: {error}") from error
         self._lock: Optional[int] = lock
+        self.last_sequence = 0
         try:
             self._open()
         except OSError as error:
@@ -72,25 +75,36 @@ class Spool:
             raise SpoolError(f"open the spool {self.folder}: {error}") from error
 
     def _open(self) -> None:
+        cut_tail(self.rejects)
+        self._rejected = {_mark(entry) for entry in rejects_in(self.folder)}
         cursor = _disk.load_json(self.folder / "cursor")
         numbers = self._segments()
         try:
             at = Position(int(cursor["segment"]), int(cursor["offset"]))
-        except (TypeError, KeyError, ValueError):
+            self.last_sequence = int(cursor.get("sequence", 0))
+        except (TypeError, KeyError, ValueError, AttributeError):
             at = Position(0, 0)
+        # The segment of the cursor is never dropped, nor one behind it.
+        wanted = range(at.segment or numbers[0], max(at.segment, numbers[-1]) + 1) if numbers else range(at.segment, at.segment + 1)
+        for number in wanted:
+            if number and number not in numbers:
+                self._lost(f"{self._path(number).name} is missing; what it had waiting is lost")
         if not numbers:
             self._cursor = Position(at.segment + 1, 0)
             self._begin(at.segment + 1)
         else:
             cut_tail(self._path(numbers[-1]))
+            cut_part(self._path(numbers[-1]))
             self._fd = os.open(self._path(numbers[-1]), os.O_WRONLY | os.O_APPEND | _disk.BINARY)
             self._end = Position(numbers[-1], os.fstat(self._fd).st_size)
             if at.segment not in numbers or at.offset > self._path(at.segment).stat().st_size:
                 at = Position(next((n for n in numbers if n > at.segment), numbers[0]), 0)
             self._cursor = at
         self._pending = sum(1 for _ in self._lines(self._cursor, self._end))
-        cut_tail(self.rejects)
-        self._rejected = {entry["id"] for entry in rejects_in(self.folder) if "id" in entry}
+
+    def _lost(self, what: str) -> None:
+        log.error("spool %s: %s", self.folder, what)
+        self.reject(what.encode(), {"rule": "was lost from the spool"})
 
     def _segments(self) -> list[int]:
         return sorted(int(p.stem) for p in self.folder.glob("*" + _SUFFIX) if p.stem.isdigit())
@@ -119,28 +133,60 @@ class Spool:
 
     @property
     def rejected(self) -> int:
-        """How many events are in the rejects file."""
+        """How many events, and damaged or lost pieces, are in the rejects file."""
         with self._mutex:
             return len(self._rejected)
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Adds events, each one line of JSON, all or none. They are on disk when it returns; SpoolError when they are not."""
-        data = b"".join(b"%08x %s\n" % (zlib.crc32(p), p) for p in payloads)
+        last = len(payloads) - 1
+        data = b"".join(b"%08x%b%b\n" % (zlib.crc32(p), b" " if i == last else b"+", p) for i, p in enumerate(payloads))
         with self._mutex:
             if self._lock is None:
                 raise SpoolError(f"append to the spool {self.folder}: it is closed")
             if self._broken is not None:
                 raise SpoolError(f"append to the spool {self.folder}: it failed before: {self._broken}")
             try:
-                if self._end.offset >= self._segment_bytes:
-                    self._rotate()
-                _disk.write_all(self._fd, data)
-                os.fsync(self._fd)
+                self._write(data)
             except OSError as error:
                 self._undo()
-                raise SpoolError(f"append to the spool {self.folder}: {error}") from error
+                if not self._free():
+                    raise SpoolError(f"append to the spool {self.folder}: {error}") from error
+                try:
+                    self._write(data)
+                except OSError as again:
+                    self._undo()
+                    raise SpoolError(f"append to the spool {self.folder}: {again}") from again
             self._end = Position(self._end.segment, self._end.offset + len(data))
             self._pending += len(payloads)
+
+    def _write(self, data: bytes) -> None:
+        if self._end.offset >= self._segment_bytes:
+            self._rotate()
+        _disk.write_all(self._fd, data)
+        os.fsync(self._fd)
+
+    def _free(self) -> bool:
+        """Gives the space of delivered events back when the disk is full; whether there was any.
+
+        The cursor goes first: a stale one would pass over what is written to the segment next.
+        """
+        if self._broken is not None or self._cursor != self._end or self._end.offset == 0:
+            return False
+        try:
+            (self.folder / "cursor").unlink(missing_ok=True)
+            (self.folder / "cursor.tmp").unlink(missing_ok=True)
+            _disk.sync_folder(self.folder)
+            os.ftruncate(self._fd, 0)
+            os.fsync(self._fd)
+            for number in self._segments():
+                if number < self._end.segment:
+                    self._path(number).unlink()
+        except OSError as error:
+            log.warning("spool %s: delivered events could not be removed: %s", self.folder, error)
+            return False
+        self._cursor = self._end = Position(self._end.segment, 0)
+        return True
 
     def _undo(self) -> None:
         """Takes back what a failed append left, so that no half line stands before the next."""
@@ -182,30 +228,45 @@ class Spool:
                 segment.seek(offset)
                 for text in segment:
                     offset += len(text)
-                    if not text.endswith(b"\n") or (number == end.segment and offset > end.offset):
+                    if number == end.segment and (offset > end.offset or not text.endswith(b"\n")):
                         break
-                    payload = text[_PREFIX:-1]
-                    intact = text[:_PREFIX] == b"%08x " % zlib.crc32(payload)
-                    yield Line(payload if intact else text[:-1], Position(number, offset), intact)
+                    intact = _intact(text)
+                    yield Line(text[_PREFIX:-1] if intact else text.rstrip(b"\n"), Position(number, offset), intact)
 
-    def advance(self, line: Line, count: int) -> None:
-        """Puts the cursor behind a line, which is so many lines further, and drops segments that are done with."""
+    def give_up(self) -> None:
+        """Goes on without segments that vanished under way."""
         with self._mutex:
+            self._lost(f"segments vanished; {self._pending} events were in them at {time_text()}")
+            old = self._fd
+            self._begin(max([self._end.segment, *self._segments()]) + 1)
+            os.close(old)
+            self._cursor, self._pending = self._end, 0
+
+    def advance(self, line: Line, count: int, sequence: int = 0) -> None:
+        """Puts the cursor behind a line, which is so many lines further, and drops segments that are done with.
+
+        sequence: the highest that ingest told by now.
+        """
+        with self._mutex:
+            if self._lock is None:
+                raise SpoolError(f"the spool {self.folder} is closed")
             self._cursor = line.end
+            self.last_sequence = max(self.last_sequence, sequence)
             self._pending -= count
             try:
                 if self._cursor == self._end and self._end.offset >= self._segment_bytes // 4:
                     self._rotate()
                     self._cursor = self._end
-                _disk.replace_json(self.folder / "cursor", self._cursor._asdict())
+                _disk.replace_json(self.folder / "cursor", {**self._cursor._asdict(), "sequence": self.last_sequence})
                 for number in self._segments():
                     if number < self._cursor.segment:
                         self._path(number).unlink()
             except OSError as error:  # costs a repetition after a restart, no more
                 log.warning("spool %s: the cursor could not be saved: %s", self.folder, error)
+                self._free()
 
     def reject(self, payload: bytes, reason: dict[str, Any]) -> None:
-        """Puts an event aside, once, with the reason; it is on disk when it returns."""
+        """Puts an event, or whatever it is, aside, once, with the reason; it is on disk when it returns."""
         entry: dict[str, Any] = {"time": time_text(), **reason}
         try:
             event = json.loads(payload)
@@ -213,23 +274,31 @@ class Spool:
         except (ValueError, TypeError, KeyError):
             entry["text"] = payload.decode("utf-8", "replace")
         with self._mutex:
-            if entry.get("id") in self._rejected:
+            if self._lock is None:
+                raise SpoolError(f"the spool {self.folder} is closed")
+            if _mark(entry) in self._rejected:
                 return
             try:
                 append_line(self.rejects, json.dumps(entry, ensure_ascii=False).encode())
             except OSError as error:
                 raise SpoolError(f"write {self.rejects}: {error}") from error
-            if "id" in entry:
-                self._rejected.add(entry["id"])
+            self._rejected.add(_mark(entry))
 
     def retry_rejects(self) -> int:
-        """Sends what was refused once more, behind all else; returns how many. The file is kept under another name."""
+        """Sends what was refused once more, behind all else; returns how many.
+
+        The file is kept under another name. What is no event stays in the new one: somebody must look at it.
+        """
         with self._mutex:
-            again = [e["event"] for e in rejects_in(self.folder) if "event" in e]
+            entries = rejects_in(self.folder)
+            again = [e["event"] for e in entries if "event" in e]
             if again:
                 self.append([json.dumps(e, ensure_ascii=False, separators=(",", ":")).encode() for e in again])
                 os.replace(self.rejects, self.rejects.with_name(f"retried-{time_text().replace(':', '')}.ndjson"))
-                self._rejected.clear()
+                rest = [e for e in entries if "event" not in e]
+                for entry in rest:
+                    append_line(self.rejects, json.dumps(entry, ensure_ascii=False).encode())
+                self._rejected = {_mark(entry) for entry in rest}
             return len(again)
 
     def close(self) -> None:
@@ -242,6 +311,21 @@ class Spool:
             os.close(self._fd)
             os.close(self._lock)
             self._lock = None
+
+    def forget(self) -> None:
+        """In a forked child: another thread of the parent may have held the mutex, and nobody is left to let go of it."""
+        self._mutex = threading.RLock()
+        self.abandon()
+
+
+def _intact(text: bytes) -> bool:
+    payload = text[_PREFIX:-1]
+    return text.endswith(b"\n") and text[:_PREFIX] in (b"%08x " % zlib.crc32(payload), b"%08x+" % zlib.crc32(payload))
+
+
+def _mark(entry: dict[str, Any]) -> str:
+    """What an entry of the rejects file is known by."""
+    return "id " + str(entry["id"]) if "id" in entry else "text " + str(entry.get("text", ""))
 
 
 def cut_tail(path: Path) -> None:
@@ -264,6 +348,20 @@ def cut_tail(path: Path) -> None:
                 os.fsync(file.fileno())
     except FileNotFoundError:
         pass
+
+
+def cut_part(path: Path) -> None:
+    """Cuts off the last lines when others, which were appended together with them, are missing behind them."""
+    whole = end = 0
+    with open(path, "r+b") as file:
+        for text in file:
+            end += len(text)
+            if text[_PREFIX - 1 : _PREFIX] != b"+":
+                whole = end
+        if whole < end:
+            log.info("%s: cut off %d bytes of events that were never recorded together", path, end - whole)
+            file.truncate(whole)
+            os.fsync(file.fileno())
 
 
 def append_line(path: Path, line: bytes) -> None:

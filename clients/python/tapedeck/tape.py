@@ -6,20 +6,21 @@ import atexit
 import datetime as dt
 import json
 import os
+import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Optional
 
 from .errors import SpoolError
-from .sender import Delivery, Sender
+from .sender import Delivery, Receipt, Sender
 from .spool import Spool
 from .values import new_id, time_text
 
-MAX_EVENT_BYTES = 4 << 20
-_EXIT_PATIENCE = 2.0
+MAX_EVENT_BYTES = 1 << 20  # what ingest takes
+_EXIT_PATIENCE = 1.5  # for all tapes together; ending requests under way comes on top
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Status:
     """How a Tape is doing."""
 
     pending: int  # events in the spool that ingest has not acknowledged
-    rejected: int  # events in the rejects file
+    rejected: int  # events in the rejects file, and what was damaged or lost on disk
     error: Optional[str]  # why ingest takes nothing now; None while it does
     last_sequence: int  # the highest sequence that ingest told this Tape
 
@@ -90,12 +91,26 @@ class Tape:
         SpoolError when the disk does not take it: then nothing is recorded. Otherwise the events are durable, and
         the deliveries tell what ingest says of them to whoever waits.
         """
+        return self._publish(events, False)
+
+    def ask(self, event: Mapping[str, Any], timeout: Optional[float] = None) -> Receipt:
+        """Records one event and waits for ingest's verdict, as publish and Delivery.wait do.
+
+        A refusal is raised here and not kept in the rejects file. When the verdict does not come in time it is.
+        """
+        return self._publish((event,), True)[0].wait(timeout)
+
+    def on_refusal(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """tell is called with every event that ingest refuses, in the thread that sends: it must be quick."""
+        self._sender.on_refusal.append(tell)
+
+    def _publish(self, events: Iterable[Mapping[str, Any]], asked: bool) -> list[Delivery]:
         complete = [self._complete(e) for e in events]
         if not complete:
             return []
         if self._closed:
             raise SpoolError("the Tape is closed, or belongs to the process that forked this one")
-        deliveries = self._sender.expect([event_id for event_id, _ in complete])
+        deliveries = self._sender.expect(complete, asked)
         self._spool.append([payload for _, payload in complete])
         self._sender.wake()
         return deliveries
@@ -169,15 +184,17 @@ _open_tapes: "weakref.WeakSet[Tape]" = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
+    end = time.monotonic() + _EXIT_PATIENCE
     for tape in list(_open_tapes):
-        tape.close(_EXIT_PATIENCE)
+        tape.close(max(0.0, end - time.monotonic()))
 
 
 def _forget_all() -> None:
     """In a forked child: the spools are the parent's, and must be free when the parent ends."""
     for tape in list(_open_tapes):
         tape._closed = True
-        tape.spool.abandon()
+        tape.spool.forget()
+        tape._sender.forget()
     _open_tapes.clear()
 
 

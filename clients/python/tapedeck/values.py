@@ -35,6 +35,16 @@ def new_id() -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
+def _new_lock() -> None:
+    """In a forked child: another thread of the parent may have held the lock."""
+    global _ids
+    _ids = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 def decimal_text(value: Number, places: int) -> str:
     """The decimal with so many places, rounded half away from zero.
 

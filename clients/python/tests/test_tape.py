@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from typing import Any
+from unittest import mock
 
 import tapedeck
-from tapedeck import events
+from tapedeck import _disk, events
 from tapedeck.spool import Spool, rejects_in
 from tests.ingest import Ingest, problem
 
@@ -137,6 +141,44 @@ class Delivering(Case):
         self.assertEqual(ingest.requests, [("/base/v1/events?session_policy=flag", 1)])
 
 
+    def test_the_same_event_twice_is_answered_twice(self) -> None:
+        ingest = self.ingest()
+        ingest.answer = lambda batch: problem(503, "not-ready")
+        tape = self.tape(ingest.url)
+        waiting = [tape.publish({**mark(1), "time": "2025-01-02T10:00:00+08:00"}) for _ in range(2)]
+        ingest.answer = None
+        self.assertEqual([d.wait(5).sequence for d in waiting], [1, 1])
+
+    def test_a_refusal_that_is_raised_is_not_kept(self) -> None:
+        ingest = self.ingest()
+        tape = self.tape(ingest.url)
+        with self.assertRaises(tapedeck.RejectedError):
+            tape.ask(mark(0, rule="no"), 5)
+        self.assertEqual((rejects_in(self.spool), tape.status().rejected), ([], 0))
+        self.assertEqual(tape.ask(mark(1), 5).sequence, 1)
+        ingest.answer = lambda batch: problem(503, "not-ready")
+        with self.assertRaises(tapedeck.UndeliveredError) as late:
+            tape.ask(mark(2, rule="no"), 0.1)
+        ingest.answer = None
+        self.assertTrue(tape.flush(5))
+        self.assertEqual([e["id"] for e in rejects_in(self.spool)], ["e2"], late.exception)  # nobody was told
+
+    def test_what_ingest_would_not_take_for_its_size_is_refused_at_once(self) -> None:
+        tape = self.tape(NOWHERE)
+        with self.assertRaises(ValueError):
+            tape.publish(mark(0, text="x" * (1 << 20)))
+        tape.publish(mark(0, text="x" * ((1 << 20) - 1000)))
+
+    def test_an_ingest_that_hangs_does_not_keep_the_process(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+            code = "import sys, tapedeck; from tests.test_tape import mark; tapedeck.Tape(*sys.argv[1:]).publish(mark(0))"
+            begun = time.monotonic()
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            subprocess.run([sys.executable, "-c", code, url, self.spool], cwd=HERE, check=True, timeout=30)
+            self.assertLess(time.monotonic() - begun, 2.5)  # with Python's own start
+        self.assertEqual(Spool(self.spool).pending, 1)
+
+
 class OnDisk(Case):
     def lines(self, spool: Spool) -> list[bytes]:
         return [line.payload for line in spool.read(10**6, 10**9)]
@@ -153,9 +195,10 @@ class OnDisk(Case):
         spool.close()
         self.open()
 
-    def test_a_cut_at_any_byte_loses_no_line_that_was_synced(self) -> None:
+    def test_a_cut_at_any_byte_keeps_each_append_whole_or_not_at_all(self) -> None:
         spool = self.open()
         spool.append([b'{"id":"a"}'])
+        first = next(self.spool.glob("*.spool")).stat().st_size
         spool.append([b'{"id":"b"}', '{"id":"名"}'.encode()])
         spool.close()
         [segment] = self.spool.glob("*.spool")
@@ -163,7 +206,7 @@ class OnDisk(Case):
         for cut in range(len(whole) + 1):
             segment.write_bytes(whole[:cut])
             spool = self.open()
-            kept = whole[:cut].count(b"\n")
+            kept = 3 if cut == len(whole) else 1 if cut >= first else 0
             self.assertEqual(spool.pending, kept)
             self.assertEqual(len(self.lines(spool)), kept)
             spool.append([b'{"id":"c"}'])
@@ -222,6 +265,12 @@ class OnDisk(Case):
         self.assertEqual([e["id"] for e in ingest.log], ["a", "c"])
         [entry] = rejects_in(self.spool)
         self.assertIn('"B"', entry["text"])
+        self.assertEqual(tape.status().rejected, 1)
+        tape.publish(mark(0, rule="no"))
+        self.assertTrue(tape.flush(5))
+        self.assertEqual((tape.status().rejected, tape.retry_rejects()), (2, 1))
+        self.assertTrue(tape.flush(5))
+        self.assertEqual(len([e for e in rejects_in(self.spool) if "text" in e]), 1)  # nobody has looked at it yet
 
     def test_a_full_disk_records_nothing_and_recovers(self) -> None:
         spool = self.open()
@@ -238,6 +287,73 @@ class OnDisk(Case):
         self.assertEqual(self.lines(spool), [b'{"id":"a"}'])
         spool.append([b'{"id":"d"}'])
         self.assertEqual(self.lines(spool), [b'{"id":"a"}', b'{"id":"d"}'])
+
+    def test_a_full_disk_frees_itself_of_what_is_delivered(self) -> None:
+        full = [False]
+        written, saved = _disk.write_all, _disk.replace_json
+
+        def write(fd: int, data: bytes) -> None:
+            if full[0] and os.fstat(fd).st_size > 0:
+                os.write(fd, data[:5])
+                raise OSError(errno.ENOSPC, "full")
+            written(fd, data)
+
+        def replace(path: pathlib.Path, value: Any) -> None:
+            if full[0]:
+                raise OSError(errno.ENOSPC, "full")
+            saved(path, value)
+
+        with mock.patch.object(_disk, "write_all", write), mock.patch.object(_disk, "replace_json", replace):
+            spool = self.open()
+            spool.append([b'{"id":"a"}', b'{"id":"b"}'])
+            [a, b] = spool.read(9, 10**6)
+            spool.advance(a, 1, 7)
+            full[0] = True
+            with self.assertRaises(tapedeck.SpoolError):  # b is not delivered and must stay
+                spool.append([b'{"id":"c"}'])
+            spool.advance(b, 1, 8)
+            self.assertEqual([p.stat().st_size for p in self.spool.glob("*.spool")], [0])
+            spool.append([b'{"id":"d"}'])
+            spool.close()
+            spool = self.open()
+            self.assertEqual(self.lines(spool), [b'{"id":"d"}'])
+            spool.advance(spool.read(1, 1)[0], 1, 9)
+            spool.append([b'{"id":"e"}'])  # room is made by the append itself, too
+            self.assertEqual(self.lines(spool), [b'{"id":"e"}'])
+
+    def test_the_last_sequence_outlives_the_process(self) -> None:
+        ingest = self.ingest()
+        tape = self.tape(ingest.url)
+        tape.publish_many([mark(0), mark(1)])
+        self.assertTrue(tape.flush(5))
+        tape.close(0)
+        self.assertEqual(self.tape(NOWHERE).last_sequence, 2)
+
+    def test_a_missing_segment_is_told(self) -> None:
+        for missing, left in (("0000000002.spool", 2), ("0000000001.spool", 2)):
+            self.spool = self.folder / missing
+            spool = self.open(segment_bytes=10)
+            for name in (b"a", b"b", b"c"):
+                spool.append([b'{"id":"%s"}' % name])
+            if missing == "0000000001.spool":
+                _disk.replace_json(self.spool / "cursor", {"segment": 1, "offset": 0})
+            spool.close()
+            (self.spool / missing).unlink()
+            spool = self.open()
+            self.assertEqual((spool.pending, spool.rejected), (left, 1))
+            self.assertIn(missing, rejects_in(self.spool)[0]["text"])
+            spool.close()
+            self.assertEqual(self.open().rejected, 1)
+
+    def test_segments_that_vanish_under_way_do_not_stop_it(self) -> None:
+        tape = self.tape(NOWHERE)
+        tape.publish_many([mark(0), mark(1)])
+        for segment in self.spool.glob("*.spool"):
+            segment.unlink()
+        self.assertTrue(tape.flush(10))
+        self.assertIn("2 events", rejects_in(self.spool)[0]["text"])
+        tape.publish(mark(2))
+        self.assertEqual([e["id"] for e in tape.spool.waiting()], ["e2"])
 
     def test_a_forked_child_leaves_the_spool_to_its_parent(self) -> None:
         tape = self.tape(NOWHERE)
@@ -267,7 +383,8 @@ class OnDisk(Case):
                 [sys.executable, "-m", "tapedeck", *arguments], cwd=HERE, capture_output=True, text=True, timeout=60, check=False
             )
 
-        drained = run("drain", str(self.spool), "--url", ingest.url)
+        drained = run("drain", str(self.spool), "--url", ingest.url, "--session-policy", "flag")
+        self.assertEqual(ingest.requests[0][0], "/v1/events?session_policy=flag")
         self.assertEqual((drained.returncode, drained.stdout), (1, "0 waiting, 1 refused\n"), drained.stderr)
         self.assertEqual(json.loads(run("rejects", str(self.spool)).stdout)["rule"], "no")
         with tapedeck.Tape(NOWHERE, self.spool):
