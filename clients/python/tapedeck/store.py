@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
+from urllib.parse import quote
 
-from . import events, frames
+from . import _disk, events, frames
 from .errors import NotFoundError, ReadError, UndeliveredError
 from .reader import Reader
 from .sender import Receipt
 from .tape import Tape
 from .values import Number, date_text, price, stock_code
 
+log = logging.getLogger("tapedeck")
+
 Row = dict[str, Any]
 
 MAX_KLINE_CODES = 100
+MAX_TRADES = 100_000
+_GROUPS = ("day", "month", "year", "stock")
 _PRICES = ("price", "amount")
 _MONEY = ("initial_capital", "current_capital", "total_assets", "position_value", "allocated_capital", "risk_limit")
 _FAILED = "down"
@@ -39,6 +46,8 @@ class Store:
         self._tape = tape
         self._reader = Reader(tape.read_url)
         self._patience = patience
+        self._incrementing = threading.Lock()
+        self._incremented: dict[str, str] = {}  # the last day for which True was said, by account
 
     # Positions
 
@@ -55,18 +64,26 @@ class Store:
     def all_held_inc(self, account_id: str) -> bool:
         """Adds a day to all open positions, once a day: True then, False after.
 
-        While ingest is down the answer is what the spool knows: True for the first call of the day.
+        While ingest is down the answer is what the spool knows: True for the first call of the day. True is said at
+        most once for a day and a spool, also across restarts.
         """
-        event = events.days_incremented(account_id)
-        known = any(
-            e["type"] == event["type"] and e["data"] == event["data"] for e in self._tape.spool.waiting()
-        )
-        delivery = self._tape.publish(event)
-        try:
-            receipt = delivery.wait(self._patience)
-        except UndeliveredError:
-            return not known
-        return receipt.applied
+        day = date_text()
+        said = self._tape.spool.folder / f"incremented-{quote(account_id, safe='')}.json"
+        with self._incrementing:
+            if self._incremented.get(account_id) == day or _disk.load_json(said) == day:
+                return False
+            try:
+                first = self._tape.ask(events.days_incremented(account_id, day), self._patience).applied
+            except UndeliveredError:
+                first = True  # if it was not, it changes nothing
+            if first:
+                self._incremented[account_id] = day
+                try:
+                    _disk.replace_json(said, day)
+                    _disk.sync_folder(said.parent)
+                except OSError as error:  # the event is recorded: the strategy's day must not fail of this
+                    log.warning("%s could not be saved: %s", said, error)
+        return first
 
     def delete_held_days(self, code: str, account_id: str) -> None:
         """Closes the position: held days, highest and lowest price are gone."""
@@ -138,6 +155,8 @@ class Store:
         at_least: Optional[int] = None,
     ) -> list[Row]:
         """Newest first; the days are both included."""
+        if not 1 <= limit <= MAX_TRADES:
+            raise ValueError(f"limit must be 1 to {MAX_TRADES}, got {limit}")
         params = {
             "account": account_id,
             "from": _day(start_date),
@@ -158,6 +177,8 @@ class Store:
         at_least: Optional[int] = None,
     ) -> list[Row]:
         """group_by: day, month, year, stock. Profit is realized, first bought first sold; win_rate in percent."""
+        if group_by not in _GROUPS:
+            raise ValueError(f"group_by must be one of {', '.join(_GROUPS)}, got {group_by!r}")
         params = {"account": account_id, "from": _day(start_date), "to": _day(end_date), "by": group_by}
         groups = self._read(("trades", "aggregate"), params, at_least)["groups"]
         return [
@@ -320,12 +341,12 @@ class Store:
         health = {"ingest": "ok" if status.error is None else _FAILED, "console": "ok"}
         try:
             found = self._reader.get(("status",))
-        except ReadError:
+            health["log"] = "ok" if found["log"]["reachable"] else _FAILED
+            for tier in found["tiers"]:
+                up = "degraded" if tier.get("error") or tier.get("held") else "ok"
+                health[tier["name"]] = up if tier["reachable"] else _FAILED
+        except (ReadError, LookupError, TypeError, AttributeError):  # or another server answers
             return {**health, "console": _FAILED}
-        health["log"] = "ok" if found["log"]["reachable"] else _FAILED
-        for tier in found["tiers"]:
-            up = "ok" if tier["breaker"] in (None, "", "closed") else "degraded"
-            health[tier["name"]] = up if tier["reachable"] else _FAILED
         return health
 
     def close(self) -> None:
@@ -334,7 +355,7 @@ class Store:
         self._tape.close()
 
     def _settled(self, event: events.Event) -> Receipt:
-        return self._tape.publish(event).wait(self._patience)
+        return self._tape.ask(event, self._patience)
 
     def _read(
         self, path: tuple[str, ...], params: Optional[Mapping[str, Any]] = None, at_least: Optional[int] = None

@@ -144,6 +144,33 @@ class Stores(Case):
         self.assertFalse(down.all_held_inc("55009728"))
         self.assertTrue(down.all_held_inc("55009729"))
 
+    def test_a_day_is_said_once_whatever_dies(self) -> None:
+        store = self.store
+        self.assertTrue(store.all_held_inc("55009728"))
+        store.close()  # ingest goes, the strategy comes again
+        down = tapedeck.Store(self.tape(NOWHERE), patience=0.05)
+        self.assertFalse(down.all_held_inc("55009728"))
+        with mock.patch("tapedeck._disk.replace_json", side_effect=OSError("full")), self.assertLogs("tapedeck", "WARNING"):
+            self.assertTrue(down.all_held_inc("55009729"))
+        self.assertFalse(down.all_held_inc("55009729"))
+        with mock.patch("tapedeck.store.date_text", return_value="2999-01-04"):
+            self.assertTrue(down.all_held_inc("55009728"))
+
+    def test_a_backlog_does_not_hold_up_the_morning(self) -> None:
+        self.spool = self.folder / "down"
+        down = tapedeck.Store(self.tape(NOWHERE), patience=0.01)
+        with mock.patch.object(down._tape.spool, "waiting", side_effect=AssertionError("reads all that waits")):
+            self.assertTrue(down.all_held_inc("55009728"))
+            self.assertFalse(down.all_held_inc("55009728"))
+
+    def test_what_the_read_api_would_refuse_is_a_value_error(self) -> None:
+        for limit in (0, -1, 100_001):
+            with self.assertRaises(ValueError):
+                self.store.query_trades("55009728", limit=limit)
+        with self.assertRaises(ValueError):
+            self.store.aggregate_trades("55009728", "2025-01-01", "2025-12-31", "week")
+        self.assertEqual(self.api.asked, [])
+
     def test_reads(self) -> None:
         store, at = self.store, self.api.at
         position = {"stock_code": "600000.SH", "open": True, "held_days": 3, "max_price": "10.850", "min_price": None}
@@ -223,13 +250,15 @@ class Stores(Case):
 
     def test_health(self) -> None:
         tiers = [
-            {"name": "redis", "reachable": True, "breaker": "closed"},
-            {"name": "mysql", "reachable": False, "breaker": "open"},
-            {"name": "clickhouse", "reachable": True, "breaker": "half-open"},
+            {"name": "redis", "reachable": True, "sequence": 9, "lag": 0, "held": False},  # as a console says it
+            {"name": "mysql", "reachable": False, "sequence": 0, "lag": 9, "held": False, "error": "connection refused"},
+            {"name": "clickhouse", "reachable": True, "sequence": 9, "lag": 0, "held": True},
         ]
         self.api.at["/v1/status"] = {"log": {"reachable": True}, "tiers": tiers}
         ups = {"ingest": "ok", "console": "ok", "log": "ok", "redis": "ok", "mysql": "down", "clickhouse": "degraded"}
         self.assertEqual(self.store.health_check(), {**ups})
+        self.api.at["/v1/status"] = {"another": "form"}
+        self.assertEqual(self.store.health_check()["console"], "down")
         self.spool = self.folder / "down"
         store = tapedeck.Store(self.tape(NOWHERE, read_url=NOWHERE))
         self.assertEqual(store.health_check()["console"], "down")
