@@ -11,21 +11,24 @@ the next call or the next install.
 
 from __future__ import annotations
 
+import atexit
 import functools
+import hashlib
 import importlib
 import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
 
-from . import _disk
+from . import _disk, events
 from .cachefolder import DEALS, MAX_PRICES, MIN_PRICES, POSITIONS, Held, State
-from .cachefolder import Deal, difference, load_object, read_deals, read_positions, read_prices
-from .errors import ReadError
+from .cachefolder import difference, load_object, parse_deal, read_positions, read_prices, read_rows
+from .errors import ReadError, SpoolError
 from .reader import Reader
 from .tape import Tape
 from .values import price
@@ -45,6 +48,10 @@ HELPERS = (
 )
 _WRITER = "save_json"  # writes in one go and calls nobody: nothing may read the file meanwhile
 
+_PATIENCE = 2.0  # seconds that an install waits for what its spool holds
+_RETRY = 5.0  # seconds until a spool that another process has is tried again
+_BATCH = 500
+
 _folders: dict[str, "CacheFolder"] = {}
 
 
@@ -61,13 +68,17 @@ def install(
 ) -> "CacheFolder":
     """Records one cache folder as one account; call it once a folder, before the strategy starts.
 
-    tape: where to; by default a Tape of its own at url, with its spool in `spool` or in `.tapedeck` inside the folder.
+    tape: where to; by default a Tape of its own at url, with its spool in `spool` or in `.tapedeck` inside the folder,
+    which lets ingest flag trades outside the session instead of refusing them: the file says that they were.
     strategy_name: goes into the trades. module: where the helpers are; names that were already imported from it are
     routed as well, and so are later imports.
 
     The account must be on the tape: import the folder first, or create the account. At the first install the positions
     are compared with what the read API tells of the account, and recorded whole when it cannot be asked; deals that are in
     deal_hist.csv by then are left to the import.
+
+    Nothing that the folder holds makes it raise, nor a spool that another process has: that is logged, and made up for as
+    soon as it can be.
     """
     folder = Path(cache_dir).resolve()
     home = Path(spool) if spool is not None else folder / ".tapedeck"
@@ -75,14 +86,15 @@ def install(
     if key in _folders:
         raise ValueError(f"{folder} is installed already, as account {_folders[key].account}")
     helpers = importlib.import_module(module)
-    own = tape or Tape(url, home, f"strategy/{strategy_name or account}", read_url)
-    try:
-        recorder = CacheFolder(account, folder, own, strategy_name)
-        recorder.catch_up_all()
-    except BaseException:
-        if tape is None:
-            own.close(0)
-        raise
+    for address in (url, read_url):
+        Reader(address)  # ValueError now
+    if time.localtime().tm_gmtoff != 8 * 3600:
+        log.warning("this machine is not on China time; the times in %s are taken for China's all the same", folder / DEALS)
+
+    def open_tape() -> Tape:
+        return Tape(url, home, f"strategy/{strategy_name or account}", read_url, session_policy="flag")
+
+    recorder = CacheFolder(account, folder, tape, open_tape, strategy_name)
     _folders[key] = recorder
     _route(helpers)
     return recorder
@@ -91,74 +103,208 @@ def install(
 class CacheFolder:
     """One cache folder on its way to the tape. All methods may be called from several threads."""
 
-    def __init__(self, account: str, folder: Path, tape: Tape, strategy_name: str) -> None:
+    def __init__(
+        self, account: str, folder: Path, tape: Optional[Tape], open_tape: Callable[[], Tape], strategy_name: str
+    ) -> None:
         self.account = account
         self.folder = folder
-        self.tape = tape
+        self._own = tape is None
+        self._tape, self._open_tape = tape, open_tape
         self._strategy_name = strategy_name
-        self._memory = tape.spool.folder / f"silverquant-{account}.json"
         self._writing = threading.RLock()
+        self._begun = False
+        self._next_try = 0.0
+
         self._seen: dict[str, bytes] = {}
         self._inc_date = ""
-        self._days: dict[str, int] = {}
-        self._prices: dict[str, dict[str, str]] = {MAX_PRICES: {}, MIN_PRICES: {}}
+        # None as long as the file was not read whole in this life: then it says nothing.
+        self._days: Optional[dict[str, int]] = None
+        self._prices: dict[str, Optional[dict[str, str]]] = {MAX_PRICES: None, MIN_PRICES: None}
+
         self._taped = State()
-        self._deals_end, self._last_deal = 0, ""
-        self._recall()
+        self._unsure: set[str] = set()  # stocks of which it is not known what the tape says
+        self._refusals = threading.Lock()
+        self._refused: dict[str, Optional[Held]] = {}  # by stock, what the file said when ingest refused it
+        self._inc_refused = False
+        self._last_closed = ""  # the id of the event
+
+        self._deals_end, self._deals_hash = 0, _hash(b"")  # how far the deals are done with, and what stands before
+        self._breaks: list[int] = []  # where rows begin behind others that were never ended
+        self._counts: Optional[dict[str, int]] = None  # of equal rows that are done with; None before they are counted
+        self._ready()
+
+    @property
+    def tape(self) -> Tape:
+        """SpoolError as long as another process has the spool."""
+        if self._tape is None:
+            raise SpoolError(f"{self.folder} is not recorded: its spool could not be opened")
+        return self._tape
+
+    @property
+    def _memory(self) -> Path:
+        return self.tape.spool.folder / f"silverquant-{self.account}.json"
+
+    def _ready(self) -> bool:
+        """Whether it can be recorded. What keeps it is logged; tried again after a while."""
+        if self._begun:
+            return True
+        if time.monotonic() < self._next_try:
+            return False
+        try:
+            if self._tape is None:
+                self._tape = self._open_tape()
+            self._recall()
+            self.tape.on_refusal(self._hear_refusal)
+        except (SpoolError, OSError) as error:
+            log.error("%s is not recorded now: %s", self.folder, error)
+            self._next_try = time.monotonic() + _RETRY
+            return False
+        self._begun = True
+        self.catch_up_all()
+        return True
 
     def _recall(self) -> None:
-        """What is on the tape, as far as the last life of the strategy knew. Older is harmless: events repeat what they set."""
-        kept = _disk.load_json(self._memory)
-        if kept is None:
-            self._taped = self._ask()
-            try:
-                self._deals_end = (self.folder / DEALS).stat().st_size
-            except FileNotFoundError:
-                self._deals_end = 0
-            return
-        self._taped = State(kept["inc_date"], {code: Held(*entry) for code, entry in kept["held"].items()})
-        self._deals_end, self._last_deal = kept["deals_end"], kept["last_deal"]
+        """What is on the tape: as the read API tells when it has all that this spool delivered, else as the last life knew.
 
-    def _ask(self) -> State:
-        """What the read API tells of the account."""
+        The memory is written before what it tells of is published. So it may be ahead of the tape by the last step, and
+        never behind: of the stocks of that step it is not known what the tape says.
+        """
+        kept = _disk.load_json(self._memory)
+        before, self._taped = State(), State()
+        self._unsure = set()
+        known = False
+        try:
+            before, after = _state(kept["before"]), _state(kept["after"])
+            unsure = {str(code) for code in kept["unsure"]}
+            self._deals_end, self._deals_hash, self._breaks = int(kept["deals_end"]), str(kept["deals_hash"]), list(kept["breaks"])
+            known = True
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            if kept is not None:
+                log.warning("%s is of another form and says nothing: %r", self._memory, error)
+            self._leave_deals_to_the_import()
+        asked = self._ask(known)
+        if asked is not None:
+            self._taped = asked
+            return
+        if known:
+            self._taped = after
+            self._taped.inc_date = before.inc_date
+            changed = {c for c in {*before.held, *after.held} if before.held.get(c) != after.held.get(c)}
+            self._unsure = unsure | (changed if after.inc_date == before.inc_date else {*before.held, *after.held})
+        # What waits will be on the tape, whoever published it.
+        self._unsure |= self._open_in_spool() - self._taped.held.keys()
+
+    def _leave_deals_to_the_import(self) -> None:
+        try:
+            raw = (self.folder / DEALS).read_bytes()
+        except OSError:
+            raw = b""
+        self._deals_end, self._deals_hash, self._breaks = len(raw), _hash(raw), []
+        if raw and not raw.endswith(b"\n"):
+            self._deals_end = raw.rfind(b"\n") + 1
+            self._deals_hash = _hash(raw[: self._deals_end])
+
+    def _open_in_spool(self) -> set[str]:
+        found: set[str] = set()
+        for event in self.tape.spool.waiting():
+            data = event.get("data") or {}
+            code = data.get("stock_code")
+            if data.get("account_id") != self.account or code is None:
+                continue
+            if event["type"] == "position.closed.v1":
+                found.discard(code)
+            elif event["type"] in ("position.opened.v1", "position.held_days_set.v1"):
+                found.add(code)
+        return found
+
+    def _ask(self, known: bool) -> Optional[State]:
+        """What the read API tells of the account, when nothing of this spool can be missing there.
+
+        known: there is something else to go by.
+        """
+        end = time.monotonic() + _PATIENCE
+        while self.tape.status().pending and self.tape.status().error is None and time.monotonic() < end:
+            time.sleep(0.01)
+        sequence = self.tape.last_sequence
+        if self.tape.status().pending or (known and not sequence):
+            if known:
+                return None
+            sequence = 0
         reader = Reader(self.tape.read_url, timeout=3.0)
         try:
-            found = reader.get(("accounts", self.account, "positions"))
-        except ReadError as error:
-            log.warning("what the tape knows of account %s cannot be asked, its positions are recorded whole: %s", self.account, error)
-            return State()
+            found = reader.get(("accounts", self.account, "positions"), {"at_least": sequence or None})
+            state = State(found["inc_date"] or "")
+            for p in found["positions"]:
+                if p["open"]:
+                    marks = [p[name] and price(p[name]) for name in ("max_price", "min_price")]
+                    state.held[p["stock_code"]] = Held(p["held_days"], *marks)
+        except (ReadError, LookupError, TypeError, ValueError) as error:
+            if not known:
+                log.warning(
+                    "what the tape knows of account %s cannot be asked, its positions are recorded whole: %s", self.account, error
+                )
+            return None
         finally:
             reader.close()
-        state = State(found["inc_date"] or "")
-        for p in found["positions"]:
-            if p["open"]:
-                marks = [p[name] and price(p[name]) for name in ("max_price", "min_price")]
-                state.held[p["stock_code"]] = Held(p["held_days"], *marks)
+        if self.tape.status().pending:  # nothing else to go by, and not all of it is there
+            self._unsure |= self._open_in_spool()
         return state
 
-    def _remember(self) -> None:
+    def _remember(self, before: State, after: State) -> None:
+        """Written before what leads from one to the other is published. OSError when the disk does not take it."""
+        with self._refusals:
+            unsure = sorted(self._unsure | self._refused.keys())
         kept = {
-            "inc_date": self._taped.inc_date,
-            "held": self._taped.held,
+            "before": {"inc_date": before.inc_date, "held": before.held},
+            "after": {"inc_date": after.inc_date, "held": after.held},
+            "unsure": unsure,
             "deals_end": self._deals_end,
-            "last_deal": self._last_deal,
+            "deals_hash": self._deals_hash,
+            "breaks": self._breaks,
         }
+        _disk.replace_json(self._memory, kept)
+
+    def settle(self) -> None:
+        """Remembers that all is published, so that the next life is sure of it."""
+        if self._tape is None or not self._begun:
+            return
         try:
-            _disk.replace_json(self._memory, kept)
-        except OSError as error:  # the next life records more than it must, no less
+            with self._writing:
+                self._remember(self._taped, self._taped)
+        except OSError as error:  # the next life repeats the last step
             log.warning("%s could not be saved: %s", self._memory, error)
+
+    def close(self, timeout: float) -> None:
+        """Closes the tape, unless it was given by the strategy."""
+        self.settle()
+        if self._own and self._tape is not None:
+            self._tape.close(timeout)
+
+    def forget(self) -> None:
+        """In a forked child: another thread of the parent may have held the locks."""
+        self._writing, self._refusals = threading.RLock(), threading.Lock()
+
+    def _hear_refusal(self, event: dict[str, Any]) -> None:
+        """What ingest refused is not on the tape."""
+        data = event.get("data") or {}
+        if data.get("account_id") != self.account or not str(event.get("type", "")).startswith("position."):
+            return
+        with self._refusals:
+            if "stock_code" in data:
+                # A position that was closed after this event may have made room for it.
+                late = event["id"] < self._last_closed
+                self._refused[data["stock_code"]] = Held(-1) if late else self._taped.held.get(data["stock_code"])
+            else:
+                self._inc_refused = True
 
     def catch_up_all(self) -> None:
         """Records what the folder became since it was last seen. A file that is not there says nothing."""
         with self._writing:
-            states = [name for name in (*POSITIONS, MAX_PRICES, MIN_PRICES) if (self.folder / name).exists()]
-            for name in states:
-                self._look(name)
-            if states:
-                self._publish_state()
-            self._skip_half_deal()
-            self._publish_deals()
-            self._remember()
+            try:
+                self._skip_half_deal()
+            except Exception:
+                log.exception("%s could not be recorded yet", self.folder / DEALS)
+            self.catch_up([*POSITIONS, MAX_PRICES, MIN_PRICES, DEALS])
 
     def knows(self, path: Any) -> Optional[str]:
         """The file's name, when it is one of the folder's."""
@@ -179,14 +325,25 @@ class CacheFolder:
 
     def catch_up(self, names: list[str]) -> None:
         """Records what these files became. The strategy must not suffer: whatever fails here is logged, and made up for at the next call."""
-        try:
-            with self._writing:
-                if DEALS in names and self._publish_deals():
-                    self._remember()
-                if any([self._look(name) for name in names if name != DEALS]) and self._publish_state():
-                    self._remember()
-        except Exception:
-            log.exception("%s: %s could not be recorded yet", self.folder, ", ".join(names))
+        with self._writing:
+            if not self._begun:
+                try:
+                    self._ready()  # which catches up with all
+                except Exception:
+                    log.exception("%s is not recorded now", self.folder)
+                return
+            if DEALS in names:
+                try:
+                    self._publish_deals()
+                except Exception:
+                    log.exception("%s could not be recorded yet", self.folder / DEALS)
+            try:
+                # Not any(…) of a generator: each must be looked at.
+                if any([self._look(name) for name in names if name != DEALS]):
+                    self._publish_state()
+            except Exception:
+                self._seen.clear()  # so that the next call looks again
+                log.exception("%s: %s could not be recorded yet", self.folder, ", ".join(names))
 
     def _look(self, name: str) -> bool:
         """Reads a file of state; whether it says something new."""
@@ -196,11 +353,14 @@ class CacheFolder:
             raw = (self.folder / name).read_bytes()
         except FileNotFoundError:
             return False
+        except OSError as error:
+            log.warning("%s could not be read: %s", self.folder / name, error)
+            return False
         if raw == self._seen.get(name):
             return False
         try:
             value = load_object(raw)
-        except ValueError as error:  # half-written: the strategy cannot read it either
+        except (ValueError, RecursionError) as error:  # half-written: the strategy cannot read it either
             log.warning("%s: %s; left alone until it is whole", self.folder / name, error)
             return False
         if name in POSITIONS:
@@ -212,61 +372,119 @@ class CacheFolder:
         self._seen[name] = raw
         return True
 
-    def _publish_state(self) -> bool:
-        """Records the difference between the folder and the tape; whether there was one."""
-        highest, lowest = self._prices[MAX_PRICES], self._prices[MIN_PRICES]
-        held = {code: Held(days, highest.get(code), lowest.get(code)) for code, days in self._days.items()}
-        state = State(max(self._inc_date, self._taped.inc_date), held)
-        if state == self._taped:
-            return False
-        try:
-            self.tape.publish_many(difference(self.account, self._taped, state))
-        except Exception:
-            self._seen.clear()  # so that the next call looks again
-            raise
-        self._taped = state
-        return True
-
-    def _publish_deals(self) -> bool:
-        path = self.folder / DEALS
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            return False
-        known = ""
-        if size < self._deals_end:
-            log.warning("%s was replaced; its deals after %s are recorded", path, self._last_deal or "its beginning")
-            self._deals_end, known = 0, self._last_deal
-        found = False
-        for deal in read_deals(path, self._deals_end):
-            if deal.at > known:
-                self._publish_deal(deal)
-            self._deals_end, found = deal.end, True
-        return found
-
-    def _publish_deal(self, deal: Deal) -> None:
-        try:
-            event = deal.event(self.account, self._strategy_name)
-        except ValueError as error:
-            self._reject(deal.raw, str(error))
+    def _publish_state(self) -> None:
+        """Records the difference between the folder and the tape. A file that is not known takes its part from the tape."""
+        if self._days is None:
             return
-        self.tape.publish(event)
-        self._last_deal = max(self._last_deal, deal.at)
+        self._take_refusals()
+        taped = self._taped
+        highest, lowest = self._prices[MAX_PRICES], self._prices[MIN_PRICES]
+        if highest is None:
+            highest = {code: at.max_price for code, at in taped.held.items() if at.max_price}
+        if lowest is None:
+            lowest = {code: at.min_price for code, at in taped.held.items() if at.min_price}
+        held = {code: Held(days, highest.get(code), lowest.get(code)) for code, days in self._days.items()}
+        state = State(max(self._inc_date, taped.inc_date), held)
+        with self._refusals:
+            room = any(code not in held for code in taped.held.keys() - self._refused.keys())
+            again = {code for code, said in self._refused.items() if room or _days(held.get(code)) != _days(said)}
+            hopeless = self._refused.keys() - again
+        unsure = self._unsure | again
+        if state == taped and not unsure:
+            return
+        found = [e for e in difference(self.account, taped, state, unsure) if e["data"].get("stock_code") not in hopeless]
+        with self._refusals:
+            tried = {code: self._refused.pop(code) for code in again}
+        try:
+            self._remember(taped, state)
+            self._taped = state  # before ingest can refuse a part of it
+            closed = [e["id"] for e in found if e["type"] == "position.closed.v1" and e["data"]["stock_code"] not in unsure]
+            self._last_closed = max([self._last_closed, *closed])  # ids of one process sort
+            self.tape.publish_many(found)
+        except Exception:
+            self._taped = taped
+            with self._refusals:
+                self._refused.update(tried)
+            raise
+        self._unsure = set()
 
-    def _skip_half_deal(self) -> None:
-        """A row that a killed strategy never ended would run into the next one: it is put aside."""
+    def _take_refusals(self) -> None:
+        with self._refusals:
+            if not self._inc_refused:
+                return
+            self._inc_refused = False
+        self._unsure |= self._taped.held.keys()
+        self._taped = State("", self._taped.held)
+
+    def _publish_deals(self) -> None:
+        """Records the rows behind those that are done with; all, should the file have become another before them.
+
+        Rows that are recorded already have ids that ingest knows. An id says how many equal rows come before, so the rows
+        that are done with are counted once a life.
+        """
         try:
             raw = (self.folder / DEALS).read_bytes()
         except FileNotFoundError:
             return
-        if raw and not raw.endswith(b"\n") and len(raw) > self._deals_end:
-            self._publish_deals()
-            self._reject(raw[self._deals_end :], f"a row of {DEALS} was never finished")
-            self._deals_end = len(raw)
+        done = self._deals_end
+        if len(raw) < done or _hash(raw[:done]) != self._deals_hash:
+            log.warning("%s became another; all its rows are looked at", self.folder / DEALS)
+            self._breaks, self._counts, done = [], None, 0
+        elif self._counts is not None and len(raw) == done:
+            return
+        begin, counts = (0, {}) if self._counts is None else (done, dict(self._counts))
+        end, trades, bad = done, [], []
+        for row in read_rows(raw, self._breaks, begin):
+            try:
+                if row.reason:
+                    raise ValueError(row.reason)
+                deal = parse_deal(row.fields)
+                digest = deal.digest(self.account)
+                counts[digest] = counts.get(digest, 0) + 1
+                if row.end > done:
+                    trades.append(deal.event(self.account, self._strategy_name, digest, counts[digest]))
+            except ValueError as error:
+                if row.end > done:
+                    bad.append((row, str(error)))
+            end = max(end, row.end)
+        for first in range(0, len(trades), _BATCH):
+            self.tape.publish_many(trades[first : first + _BATCH])
+        for row, rule in bad:
+            self._reject(row.raw, rule)
+        self._counts = counts
+        if end != self._deals_end or done == 0:
+            self._deals_end, self._deals_hash = end, _hash(raw[:end])
+            self.settle()
+
+    def _skip_half_deal(self) -> None:
+        """A row that a killed strategy never ended would run into the next one: it is put aside."""
+        self._publish_deals()
+        try:
+            raw = (self.folder / DEALS).read_bytes()
+        except FileNotFoundError:
+            return
+        half = raw[self._deals_end :]
+        if half and (not half.endswith(b"\n") or half.count(b'"') % 2):
+            self._reject(half, f"a row of {DEALS} was never finished")
+            self._breaks = [*self._breaks, len(raw)]
+            self._deals_end, self._deals_hash = len(raw), _hash(raw)
+            self.settle()
 
     def _reject(self, raw: bytes, rule: str) -> None:
         log.error("%s: not recorded: %s: %.200r", self.folder / DEALS, rule, raw)
         self.tape.spool.reject(raw, {"rule": rule, "account_id": self.account})
+
+
+def _hash(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _state(kept: dict[str, Any]) -> State:
+    return State(str(kept["inc_date"]), {str(code): Held(*entry) for code, entry in kept["held"].items()})
+
+
+def _days(held: Optional[Held]) -> Optional[int]:
+    return None if held is None else held.days
 
 
 def _route(helpers: ModuleType) -> None:
@@ -309,12 +527,29 @@ def _touched(arguments: tuple[Any, ...]) -> dict[CacheFolder, list[str]]:
 
 
 def uninstall(timeout: float = 5.0) -> None:
-    """Gives the helpers back as they were and closes the tapes of all installs; each has so many seconds to deliver."""
+    """Gives the helpers back as they were and closes the tapes that installs made; each has so many seconds to deliver."""
     for loaded in list(sys.modules.values()):
         for bound, value in list(getattr(loaded, "__dict__", {}).items()):
             original = getattr(value, "__tapedeck_original__", None) if callable(value) else None
             if original is not None:
                 setattr(loaded, bound, original)
     for folder in list(_folders.values()):
-        folder.tape.close(timeout)
+        folder.close(timeout)
     _folders.clear()
+
+
+@atexit.register
+def _settle_all() -> None:
+    for folder in list(_folders.values()):
+        folder.settle()
+
+
+def _forget_all() -> None:
+    """In a forked child: the folders are the parent's, which sees at its next call what the child made of them."""
+    for folder in list(_folders.values()):
+        folder.forget()
+    _folders.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
