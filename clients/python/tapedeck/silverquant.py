@@ -457,17 +457,26 @@ class CacheFolder:
             self.settle()
 
     def _skip_half_deal(self) -> None:
-        """A row that a killed strategy never ended would run into the next one: it is put aside."""
-        self._publish_deals()
-        try:
-            raw = (self.folder / DEALS).read_bytes()
-        except FileNotFoundError:
-            return
-        half = raw[self._deals_end :]
-        if half and (not half.endswith(b"\n") or half.count(b'"') % 2):
-            self._reject(half, f"a row of {DEALS} was never finished")
-            self._breaks = [*self._breaks, len(raw)]
-            self._deals_end, self._deals_hash = len(raw), _hash(raw)
+        """A row that a killed strategy never ended would run into the next one: it is put aside.
+
+        So is a line with a stray quote. It would be waited for as the beginning of a row of several lines.
+        """
+        while True:
+            self._publish_deals()
+            try:
+                raw = (self.folder / DEALS).read_bytes()
+            except FileNotFoundError:
+                return
+            begin = end = self._deals_end
+            odd = False
+            while end < len(raw) and not odd:  # blank lines may come first
+                begin, end = end, raw.find(b"\n", end) + 1 or len(raw)
+                odd = raw.count(b'"', begin, end) % 2 == 1 or raw[end - 1 : end] != b"\n"
+            if not odd:
+                return
+            self._reject(raw[begin:end], f"a row of {DEALS} was never finished")
+            self._breaks = [*self._breaks, end]
+            self._deals_end, self._deals_hash = end, _hash(raw[:end])
             self.settle()
 
     def _reject(self, raw: bytes, rule: str) -> None:

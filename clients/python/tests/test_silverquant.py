@@ -250,6 +250,18 @@ class Installed(Case):
         self.assertEqual([e["data"]["traded_at"][17:19] for e in waiting], [f"0{n}" for n in range(6)])
         self.assertEqual({e["data"]["stock_name"] for e in waiting}, {"浦发银行"})
         self.assertEqual(len(rejects_in(self.spool)), len(bad))
+        left = (b'\r\n2025-01-02,10:32:00,"\r\n' + good.format(6).encode(), b'2025-01-02,10:33:00,600000.SH,x,"two\nli', b"")
+        for n, text in enumerate(left, 6):  # a stray quote, and a row that was never ended
+            with open(path, "ab") as file:
+                file.write(text)
+            silverquant.uninstall(0)
+            recorder = self.install()
+            if n > 6:
+                with open(path, "ab") as file:
+                    file.write(good.format(n).encode())
+                recorder.catch_up(["deal_hist.csv"])
+        self.assertEqual([e["data"]["traded_at"][17:19] for e in recorder.tape.spool.waiting()], [f"0{n}" for n in range(9)])
+        self.assertEqual(len(rejects_in(self.spool)), len(bad) + 3)
         silverquant.uninstall(0)
         for name in ("positions.json", "max_price.json", "deal_hist.csv"):  # whatever the folder holds
             (self.cache / name).unlink(missing_ok=True)

@@ -171,7 +171,7 @@ class Delivering(Case):
 
     def test_an_ingest_that_hangs_does_not_keep_the_process(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
-            code = "import sys, tapedeck; from tests.test_tape import mark; tapedeck.Tape(*sys.argv[1:]).publish(mark(0))"
+            code = "import sys, tapedeck; from tests.test_tape import mark; tape = tapedeck.Tape(*sys.argv[1:]); tape.publish(mark(0))"
             begun = time.monotonic()
             url = f"http://127.0.0.1:{silent.getsockname()[1]}"
             subprocess.run([sys.executable, "-c", code, url, self.spool], cwd=HERE, check=True, timeout=30)
