@@ -241,9 +241,10 @@ func TestPythonReadsRowsAsTheImport(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(folder, "deal_hist.csv"), raw, 0o600))
 			cmd := pythonCommand("-c", `
 import json, pathlib, sys
-from tapedeck.cachefolder import read_deals
-for deal in read_deals(pathlib.Path(sys.argv[1]), 0):
-    print(json.dumps({**deal.event("10000001", "wencai_v1"), "source": "strategy/wencai_v1"}))`, filepath.Join(folder, "deal_hist.csv"))
+from tapedeck.cachefolder import parse_deal, read_rows
+for n, row in enumerate(read_rows(pathlib.Path(sys.argv[1]).read_bytes())):
+    event = parse_deal(row.fields).event("10000001", "wencai_v1", "", n)
+    print(json.dumps({**event, "id": f"another-{n}", "source": "strategy/wencai_v1"}))`, filepath.Join(folder, "deal_hist.csv"))
 			cmd.Env = append(os.Environ(), "TZ=CST-8")
 			body, err := cmd.Output()
 			require.NoError(t, err)

@@ -52,6 +52,8 @@ _PATIENCE = 2.0  # seconds that an install waits for what its spool holds
 _RETRY = 5.0  # seconds until a spool that another process has is tried again
 _BATCH = 500
 
+_CLOSED_LATER = Held(-1)  # no file says so
+
 _folders: dict[str, "CacheFolder"] = {}
 
 
@@ -293,7 +295,7 @@ class CacheFolder:
             if "stock_code" in data:
                 # A position that was closed after this event may have made room for it.
                 late = event["id"] < self._last_closed
-                self._refused[data["stock_code"]] = Held(-1) if late else self._taped.held.get(data["stock_code"])
+                self._refused[data["stock_code"]] = _CLOSED_LATER if late else self._taped.held.get(data["stock_code"])
             else:
                 self._inc_refused = True
 
@@ -339,7 +341,7 @@ class CacheFolder:
                     log.exception("%s could not be recorded yet", self.folder / DEALS)
             try:
                 # Not any(…) of a generator: each must be looked at.
-                if any([self._look(name) for name in names if name != DEALS]):
+                if any([self._look(name) for name in names if name != DEALS]) or _CLOSED_LATER in list(self._refused.values()):
                     self._publish_state()
             except Exception:
                 self._seen.clear()  # so that the next call looks again
@@ -385,7 +387,7 @@ class CacheFolder:
             lowest = {code: at.min_price for code, at in taped.held.items() if at.min_price}
         held = {code: Held(days, highest.get(code), lowest.get(code)) for code, days in self._days.items()}
         state = State(max(self._inc_date, taped.inc_date), held)
-        with self._refusals:
+        with self._refusals:  # tried again when there may be room, or the file says something else
             room = any(code not in held for code in taped.held.keys() - self._refused.keys())
             again = {code for code, said in self._refused.items() if room or _days(held.get(code)) != _days(said)}
             hopeless = self._refused.keys() - again

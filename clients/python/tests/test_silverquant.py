@@ -364,8 +364,17 @@ class Installed(Case):
         recorder.tape.flush(5)
         silverquant.uninstall(5)
         room = 9
-        self.delivered(ingest.url)
+        recorder = self.delivered(ingest.url)
         self.assertEqual(set(Tape(ingest.log).held), {"600000.SH", "600002.SH", "600003.SH"})
+        room = 3
+        ingest.answer = lambda batch: problem(503, "not-ready")  # the refusal comes after there was room
+        new_held(self.lock, self.path("positions.json"), ["600004.SH"])
+        standin.del_held_day(self.lock, self.path("positions.json"), "600000.SH")
+        ingest.answer = full
+        self.assertTrue(recorder.tape.flush(5))
+        standin.load_json(self.path("positions.json"))
+        self.assertTrue(recorder.tape.flush(5))
+        self.assertEqual(set(Tape(ingest.log).held), {"600002.SH", "600003.SH", "600004.SH"})
 
     def test_a_price_of_nothing_is_none(self) -> None:
         recorder = self.install()
