@@ -27,7 +27,7 @@ from typing import Any, Optional
 
 from . import _disk, events
 from .cachefolder import DEALS, MAX_PRICES, MIN_PRICES, POSITIONS, Held, State
-from .cachefolder import difference, load_object, parse_deal, read_positions, read_prices, read_rows
+from .cachefolder import Row, difference, load_object, parse_deal, read_positions, read_prices, read_rows
 from .errors import ReadError, SpoolError
 from .reader import Reader
 from .tape import Tape
@@ -172,7 +172,8 @@ class CacheFolder:
         never behind: of the stocks of that step it is not known what the tape says.
         """
         kept = _disk.load_json(self._memory)
-        before, self._taped = State(), State()
+        before, after, self._taped = State(), State(), State()
+        unsure: set[str] = set()
         self._unsure = set()
         known = False
         try:
@@ -434,8 +435,11 @@ class CacheFolder:
             self._breaks, self._counts, done = [], None, 0
         elif self._counts is not None and len(raw) == done:
             return
-        begin, counts = (0, {}) if self._counts is None else (done, dict(self._counts))
-        end, trades, bad = done, [], []
+        begin = 0 if self._counts is None else done
+        counts = dict(self._counts or {})
+        trades: list[events.Event] = []
+        bad: list[tuple[Row, str]] = []
+        end = done
         for row in read_rows(raw, self._breaks, begin):
             try:
                 if row.reason:
