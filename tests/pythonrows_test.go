@@ -2,6 +2,7 @@ package tests
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -168,4 +169,55 @@ func TestPythonRowsAreOneEvent(t *testing.T) {
 	install("8")
 	require.Equal(t, uint64(7), server.log(t).Last)
 	nothing(t, server, folder)
+}
+
+// TestPythonHalfFiles: a strategy that was killed while it wrote a file of its
+// folder, or whose deals have a row that nobody can read, loses nothing.
+func TestPythonHalfFiles(t *testing.T) {
+	folder := t.TempDir()
+	server := startIngest(t, t.TempDir())
+	status, answer := server.post(t, "application/json", []byte(pythonAccount))
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	put := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
+	}
+	files := map[string]string{
+		"positions.json": `{"600000.SH": {"day_count": 3}, "000001.SZ": {"day_count": 7}}`,
+		"max_price.json": `{"600000.SH": 10.5, "000001.SZ": 9.9}`,
+		"min_price.json": `{"600000.SH": 9.5, "000001.SZ": 8.9}`,
+	}
+	for name, text := range files {
+		put(name, text)
+	}
+	put(silverquant.DealsFile, silverquant.DealsHeader)
+	install := func() {
+		t.Helper()
+		out, err := pythonCommand("-c", `
+import sys, tapedeck.silverquant
+recorder = tapedeck.silverquant.install("10000001", sys.argv[2], url=sys.argv[1], module="tests.standin", read_url="http://127.0.0.1:9")
+assert recorder.tape.flush(30), recorder.tape.status()
+tapedeck.silverquant.uninstall()`, server.url, folder).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	install()
+	recorded := server.log(t).Last
+	for name, text := range files {
+		for _, half := range []string{"", text[:len(text)/2]} {
+			put(name, half)
+			install()
+			require.Equal(t, recorded, server.log(t).Last, "%s: %s", name, half)
+		}
+		require.NoError(t, os.Remove(filepath.Join(folder, name)))
+		install()
+		put(name, text)
+		install()
+		require.Equal(t, recorded, server.log(t).Last, name)
+	}
+	good := "2025-01-02,10:20:0%d,600000.SH,浦发银行,买入成交,,8.3,100\r\n"
+	appendText(t, filepath.Join(folder, silverquant.DealsFile),
+		fmt.Sprintf(good, 1)+"2025-01-02,11:00:00,000001.SZ,\xe5\xb9\xff,\xe4\xb9,x,8.3,100\r\n"+fmt.Sprintf(good, 2)+
+			"2025-01-02,11:00:00,000001.SZ,"+strings.Repeat("\x00", 200_000)+"\r\n"+fmt.Sprintf(good, 3))
+	install()
+	require.Equal(t, recorded+3, server.log(t).Last)
 }

@@ -26,7 +26,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
         if name != "rejects":
             command.add_argument("--url", default="http://127.0.0.1:8080", help="ingest (%(default)s)")
             command.add_argument(
-                "--session-policy", choices=("off", "flag", "enforce"), help="of trades outside the session; ingest's own when not given"
+                "--session-policy",
+                choices=("off", "flag", "enforce"),
+                help="for trades outside the session (ingest's own)",
             )
             command.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for it (%(default)s)")
     chosen = parser.parse_args(arguments)

@@ -22,7 +22,7 @@ _INC_DATE = "_inc_date"
 _DAY_COUNT = "day_count"
 _HEADER = ("日期", "时间", "代码", "名称", "类型", "注释", "成交价", "成交量")
 _ROW_LINES, _ROW_BYTES = 64, 64 << 10
-_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 ORDER_WORDS = {
     "市买委托": ("buy_order", "market"),
@@ -224,9 +224,9 @@ def _literal(column: str, text: str, places: int) -> str:
 
 
 def read_rows(raw: bytes, breaks: Collection[int] = (), begin: int = 0) -> Iterator[Row]:
-    """The complete rows of deal_hist.csv, from a place where one begins. A row that was begun and not ended is left for the next time.
+    """The complete rows of deal_hist.csv, from a place where one begins.
 
-    A bad row is told with its reason and reading goes on behind it. Where a row was begun and never ended, `breaks` says
+    A row that was begun and not ended is left for the next time. A bad row is told with its reason and reading goes on behind it. Where a row was begun and never ended, `breaks` says
     where the next begins: what stands before is passed over.
     """
     for end in (*sorted(b for b in breaks if b > begin), len(raw)):

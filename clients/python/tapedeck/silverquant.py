@@ -114,7 +114,7 @@ class CacheFolder:
         self._tape, self._open_tape = tape, open_tape
         self._strategy_name = strategy_name
         self._writing = threading.RLock()
-        self._begun = False
+        self._begun = self._hearing = False
         self._next_try = 0.0
 
         self._seen: dict[str, bytes] = {}
@@ -155,8 +155,10 @@ class CacheFolder:
         try:
             if self._tape is None:
                 self._tape = self._open_tape()
+            if not self._hearing:  # before the last life's events are waited for: they may be refused
+                self._tape.on_refusal(self._hear_refusal)
+                self._hearing = True
             self._recall()
-            self.tape.on_refusal(self._hear_refusal)
         except (SpoolError, OSError) as error:
             log.error("%s is not recorded now: %s", self.folder, error)
             self._next_try = time.monotonic() + _RETRY
@@ -179,7 +181,8 @@ class CacheFolder:
         try:
             before, after = _state(kept["before"]), _state(kept["after"])
             unsure = {str(code) for code in kept["unsure"]}
-            self._deals_end, self._deals_hash, self._breaks = int(kept["deals_end"]), str(kept["deals_hash"]), list(kept["breaks"])
+            self._deals_end, self._deals_hash = int(kept["deals_end"]), str(kept["deals_hash"])
+            self._breaks = [int(at) for at in kept["breaks"]]
             known = True
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             if kept is not None:
@@ -341,8 +344,8 @@ class CacheFolder:
                 except Exception:
                     log.exception("%s could not be recorded yet", self.folder / DEALS)
             try:
-                # Not any(…) of a generator: each must be looked at.
-                if any([self._look(name) for name in names if name != DEALS]) or _CLOSED_LATER in list(self._refused.values()):
+                new = [self._look(name) for name in names if name != DEALS]
+                if any(new) or _CLOSED_LATER in list(self._refused.values()):
                     self._publish_state()
             except Exception:
                 self._seen.clear()  # so that the next call looks again

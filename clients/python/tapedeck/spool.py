@@ -85,9 +85,9 @@ class Spool:
         except (TypeError, KeyError, ValueError, AttributeError):
             at = Position(0, 0)
         # The segment of the cursor is never dropped, nor one behind it.
-        wanted = range(at.segment or numbers[0], max(at.segment, numbers[-1]) + 1) if numbers else range(at.segment, at.segment + 1)
-        for number in wanted:
-            if number and number not in numbers:
+        known = [*numbers, *([at.segment] if at.segment else [])]
+        for number in range(at.segment or min(known, default=0), max(known, default=-1) + 1):
+            if number not in numbers:
                 self._lost(f"{self._path(number).name} is missing; what it had waiting is lost")
         if not numbers:
             self._cursor = Position(at.segment + 1, 0)

@@ -366,7 +366,16 @@ class Installed(Case):
         room = 9
         recorder = self.delivered(ingest.url)
         self.assertEqual(set(Tape(ingest.log).held), {"600000.SH", "600002.SH", "600003.SH"})
+        silverquant.uninstall(5)
         room = 3
+        recorder = self.install()  # ingest is down; the next life's refusals are this one's
+        save_json(self.path("positions.json"), {c: {"day_count": 0} for c in ("600000.SH", "600002.SH", "600003.SH", "600005.SH")})
+        silverquant.uninstall(0)
+        save_json(self.path("positions.json"), {c: {"day_count": 0} for c in ("600002.SH", "600003.SH", "600005.SH")})
+        recorder = self.delivered(ingest.url)
+        self.assertEqual(set(Tape(ingest.log).held), {"600002.SH", "600003.SH", "600005.SH"})
+        save_json(self.path("positions.json"), {c: {"day_count": 0} for c in ("600000.SH", "600002.SH", "600003.SH")})
+        self.assertTrue(recorder.tape.flush(5))
         ingest.answer = lambda batch: problem(503, "not-ready")  # the refusal comes after there was room
         new_held(self.lock, self.path("positions.json"), ["600004.SH"])
         standin.del_held_day(self.lock, self.path("positions.json"), "600000.SH")
