@@ -65,6 +65,13 @@ class Trader:
             positions = [SimpleNamespace(stock_code=c) for c in CODES]
             update_max_prices(self.lock, quotes, positions, "10:00", self.highest, self.lowest, self.held)
 
+    def tidy(self) -> None:
+        """Forgets the prices of what is not held, which install does not record."""
+        held = standin.load_json(self.held)
+        for path in (self.highest, self.lowest):
+            gone = [c for c in standin.load_json(path) if (held.get(c) or {}).get("day_count") is None]
+            del_keys(self.lock, path, gone)
+
     def deal(self, moment: datetime, code: str, word: str) -> None:
         remark = self.chance.choice(["", "开仓", 'a "quoted", remark', "two\nlines"])
         price = self.chance.choice([8.3, 8.300000190734863, 12.345, 9])
@@ -88,6 +95,7 @@ def main(url: str, folder: str, first: int, end: int, seed: int) -> None:
         trader.morning(moment.date())
         trader.step(moment)
         print(step + 1, flush=True)
+    trader.tidy()
     if not recorder.tape.flush(60):
         sys.exit(f"not delivered: {recorder.tape.status()}")
     print(f"done {recorder.tape.status().rejected}", flush=True)
