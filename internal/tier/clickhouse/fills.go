@@ -128,7 +128,7 @@ type numbered struct {
 }
 
 func (r *Reader) queryFills(ctx context.Context, from string) (map[stockOf][]numbered, error) {
-	rows, err := r.store.conn.Query(ctx, "SELECT account_id, stock_code, sequence, toInt64(toUnixTimestamp(timestamp)), order_type = 'sell_trade', "+
+	rows, err := r.store.conn.Query(ctx, "SELECT account_id, stock_code, sequence, "+second+", order_type = 'sell_trade', "+
 		"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount) FROM "+from+" AND order_type IN ('buy_trade', 'sell_trade')")
 	if err != nil {
 		return nil, err

@@ -197,6 +197,10 @@ func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[
 	return found, rows.Err()
 }
 
+// second is traded_at in seconds since 1970, which no trade is before;
+// toUnixTimestamp ends in 2106.
+const second = "intDiv(toUnixTimestamp64Micro(timestamp), 1000000)"
+
 // tradesAt is the relation of the trades that count and pass a filter. Where
 // repairs may have left several rows of one trade, the newest is picked before
 // anything else is looked at.
@@ -214,11 +218,12 @@ func tradesAt(p *place, f query.TradeFilter) string {
 	is("account_id", f.Account)
 	is("stock_code", f.Stock)
 	is("strategy_name", f.Strategy)
+	// The server's 'Asia/Shanghai' had summer time until 1991, events.Zone has none.
 	if f.From != 0 {
-		passes = append(passes, fmt.Sprintf("timestamp >= toDateTime64('%s 00:00:00', 6, 'Asia/Shanghai')", f.From))
+		passes = append(passes, fmt.Sprintf("timestamp >= fromUnixTimestamp64Micro(%d)", f.From.Time().UnixMicro()))
 	}
 	if f.To != 0 {
-		passes = append(passes, fmt.Sprintf("timestamp < toDateTime64('%s 00:00:00', 6, 'Asia/Shanghai') + INTERVAL 1 DAY", f.To))
+		passes = append(passes, fmt.Sprintf("timestamp < fromUnixTimestamp64Micro(%d)", f.To.Time().AddDate(0, 0, 1).UnixMicro()))
 	}
 	from := "tapedeck_trade PREWHERE " + p.visible()
 	if len(p.Accounts) > 0 {
@@ -231,7 +236,7 @@ func tradesAt(p *place, f query.TradeFilter) string {
 func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
 	return snapshot(ctx, r, "read trades", func(p *place) ([]query.Trade, error) {
 		statement := "SELECT sequence, toUnixTimestamp64Micro(timestamp), account_id, stock_code, stock_name, order_type, price_type, strategy_name, " +
-			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY toUnixTimestamp(timestamp) DESC, sequence DESC"
+			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY "+second+" DESC, sequence DESC"
 		if f.Limit > 0 {
 			statement += fmt.Sprintf(" LIMIT %d", f.Limit)
 		}
