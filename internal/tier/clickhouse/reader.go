@@ -236,7 +236,7 @@ func tradesAt(p *place, f query.TradeFilter) string {
 func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
 	return snapshot(ctx, r, "read trades", func(p *place) ([]query.Trade, error) {
 		statement := "SELECT sequence, toUnixTimestamp64Micro(timestamp), account_id, stock_code, stock_name, order_type, price_type, strategy_name, " +
-			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY "+second+" DESC, sequence DESC"
+			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY " + second + " DESC, sequence DESC"
 		if f.Limit > 0 {
 			statement += fmt.Sprintf(" LIMIT %d", f.Limit)
 		}
