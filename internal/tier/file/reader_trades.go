@@ -28,10 +28,12 @@ func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade
 			}
 		}
 	})
-	// Deals stand in the order of their sequences: of one second, the last is
-	// the newest.
+	// Deals of one account stand in the order of their sequences: of one second,
+	// the last is the newest. How those of several accounts do is not known.
 	slices.Reverse(list)
-	slices.SortStableFunc(list, query.NewestFirst)
+	slices.SortStableFunc(list, func(a, b query.Trade) int {
+		return cmp.Or(query.NewestFirst(a, b), strings.Compare(a.AccountID, b.AccountID))
+	})
 	if f.Limit > 0 && len(list) > f.Limit {
 		list = list[:f.Limit]
 	}
