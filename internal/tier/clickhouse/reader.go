@@ -161,12 +161,16 @@ func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[
 		where += fmt.Sprintf(" AND date <= '%s'", q.To)
 	}
 	// Only stocks that the state lists have several rows a day, or removed ones.
-	removed, newest := "toUInt8(0)", ""
+	from := "tapedeck_daily_kline PREWHERE " + where
 	if slices.ContainsFunc(q.Stocks, func(stock string) bool { return p.Stocks[stock] > 0 }) {
-		removed, newest = "removed", " ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date"
+		from = "(SELECT * FROM " + from + " ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date) WHERE removed = 0"
 	}
-	rows, err := r.store.conn.Query(ctx, "SELECT stock_code, toYYYYMMDD(date), reinterpretAsInt64(open), reinterpretAsInt64(high), reinterpretAsInt64(low), reinterpretAsInt64(close), volume, reinterpretAsInt64(amount), "+
-		removed+" FROM tapedeck_daily_kline PREWHERE "+where+newest)
+	if q.Last > 0 {
+		// Not by stock_code first: to read in that order, the server merges every
+		// part there is.
+		from += fmt.Sprintf(" ORDER BY date DESC LIMIT %d BY stock_code", q.Last)
+	}
+	rows, err := r.store.conn.Query(ctx, "SELECT stock_code, toYYYYMMDD(date), reinterpretAsInt64(open), reinterpretAsInt64(high), reinterpretAsInt64(low), reinterpretAsInt64(close), volume, reinterpretAsInt64(amount) FROM "+from)
 	if err != nil {
 		return nil, err
 	}
@@ -177,22 +181,16 @@ func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[
 		var day uint32
 		var open, high, low, closing, amount int64
 		var volume uint64
-		var removed uint8
-		if err := rows.Scan(&stock, &day, &open, &high, &low, &closing, &volume, &amount, &removed); err != nil {
+		if err := rows.Scan(&stock, &day, &open, &high, &low, &closing, &volume, &amount); err != nil {
 			return nil, err
 		}
-		if removed == 0 {
-			found[stock] = append(found[stock], events.Bar{
-				Date: events.Date(day), Open: events.Price(open), High: events.Price(high), Low: events.Price(low), Close: events.Price(closing),
-				Volume: int64(volume), Amount: events.Money(amount),
-			})
-		}
+		found[stock] = append(found[stock], events.Bar{
+			Date: events.Date(day), Open: events.Price(open), High: events.Price(high), Low: events.Price(low), Close: events.Price(closing),
+			Volume: int64(volume), Amount: events.Money(amount),
+		})
 	}
-	for stock, bars := range found {
+	for _, bars := range found {
 		slices.SortFunc(bars, func(a, b events.Bar) int { return cmp.Compare(a.Date, b.Date) })
-		if q.Last > 0 {
-			found[stock] = bars[max(0, len(bars)-q.Last):]
-		}
 	}
 	return found, rows.Err()
 }

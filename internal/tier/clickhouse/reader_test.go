@@ -6,9 +6,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
+	"github.com/seed-744e3d1b/tapedeck/internal/book"
 	"github.com/seed-744e3d1b/tapedeck/internal/projector"
+	"github.com/seed-744e3d1b/tapedeck/internal/projector/projectortest"
 	"github.com/seed-744e3d1b/tapedeck/internal/query"
 	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
@@ -106,4 +109,82 @@ func TestMomentsOfAllYears(t *testing.T) {
 	limited, _, err := r.Trades(t.Context(), query.TradeFilter{Limit: 2})
 	require.NoError(t, err)
 	require.EqualValues(t, []uint64{8, 7}, []uint64{limited[0].Sequence, limited[1].Sequence})
+}
+
+// TestNewestBars holds the newest bars, which the server picks, against those of
+// the whole history: of stocks that are traded and that are not, also where days
+// were revised or removed.
+func TestNewestBars(t *testing.T) {
+	projectortest.Checks(t, 8)
+	tier := open(t, testserver.ClickHouse(t))
+	stocks := []string{"600000.SH", "000001.SZ", "430047.BJ"}
+	today := events.DateOf(time.Now()).Time()
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx := t.Context()
+		for _, table := range tableNames {
+			require.NoError(rt, tier.store.conn.Exec(ctx, "TRUNCATE TABLE "+table))
+		}
+		writer := &Tier{store: tier.store}
+		folded := book.New(book.Keep{History: true})
+		// The first is traded, the second was until a year ago, the third is new.
+		first, last := []int{400, 800, 5}, []int{0, 365, 0}
+		sequence := uint64(0)
+		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
+			b := projector.Batch{From: checkpoint(sequence)}
+			for range rapid.IntRange(1, 6).Draw(rt, "events") {
+				which := rapid.IntRange(0, 2).Draw(rt, "stock")
+				d := &events.KlineRecorded{StockCode: stocks[which]}
+				from, every := rapid.IntRange(last[which], first[which]).Draw(rt, "from"), rapid.IntRange(1, 9).Draw(rt, "every")
+				for ago := last[which]; ago < from; ago += every {
+					d.Bars = append(d.Bars, events.Bar{Date: events.DateOf(today.AddDate(0, 0, -ago)), Close: events.Price(1000*sequence) + events.Price(ago), Volume: 1})
+				}
+				slices.Reverse(d.Bars)
+				if len(d.Bars) == 0 {
+					continue
+				}
+				sequence++
+				e := &events.Event{Sequence: sequence, Data: d}
+				folded.Apply(e)
+				b.Events = append(b.Events, e)
+			}
+			if b.To = checkpoint(sequence); sequence > b.From.Sequence {
+				require.NoError(rt, writer.Apply(ctx, b))
+			}
+		}
+		whole := make(map[string][]events.Bar)
+		var removals []projector.Change
+		for _, stock := range stocks {
+			for _, k := range folded.Klines(stock) {
+				if rapid.IntRange(0, 19).Draw(rt, "remove") == 0 {
+					row := k.Row()
+					removals = append(removals, projector.Change{Kind: row.Kind, Key: row.Key})
+					continue
+				}
+				whole[stock] = append(whole[stock], k.Bar)
+			}
+		}
+		if sequence == 0 {
+			return
+		}
+		require.NoError(rt, writer.Repair(ctx, checkpoint(sequence), removals))
+		r := &Reader{store: tier.store, fills: newFills()}
+		for range 6 {
+			q := query.KlineQuery{Stocks: stocks[rapid.IntRange(0, 2).Draw(rt, "since"):], Last: rapid.SampledFrom([]int{0, 1, 2, 7, 60, 500}).Draw(rt, "last")}
+			if rapid.Bool().Draw(rt, "from") {
+				q.From = events.DateOf(today.AddDate(0, 0, -rapid.IntRange(0, 500).Draw(rt, "from ago")))
+			}
+			if rapid.Bool().Draw(rt, "to") {
+				q.To = events.DateOf(today.AddDate(0, 0, -rapid.IntRange(0, 500).Draw(rt, "to ago")))
+			}
+			want := make(map[string][]events.Bar)
+			for _, stock := range q.Stocks {
+				if bars := q.Pick(whole[stock]); len(bars) > 0 {
+					want[stock] = bars
+				}
+			}
+			got, _, err := r.Klines(ctx, q)
+			require.NoError(rt, err)
+			require.Equal(rt, want, got, "%+v", q)
+		}
+	})
 }
