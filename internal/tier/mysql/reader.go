@@ -82,8 +82,14 @@ func picked(column, value string, args *[]any) string {
 	if value == "" {
 		return "TRUE"
 	}
-	*args = append(*args, value)
-	return column + " = ?"
+	return exactly(column, value, args)
+}
+
+// exactly is the condition that a column has a value. Equality alone is blind
+// to spaces at the end: utf8mb4_bin pads.
+func exactly(column, value string, args *[]any) string {
+	*args = append(*args, value, len(value))
+	return column + " = ? AND LENGTH(" + column + ") = ?"
 }
 
 // Accounts implements query.RecordReader.
@@ -129,8 +135,9 @@ func (r *Reader) Bindings(ctx context.Context, account, code string) (list []boo
 
 // Params implements query.RecordReader.
 func (r *Reader) Params(ctx context.Context, code string, which query.Versions) ([]book.Param, query.At, error) {
+	var args []any
+	condition := exactly("s.strategy_code", code, &args)
 	var conditions []string
-	args := []any{code}
 	if which.Active {
 		conditions = append(conditions, "p.is_active")
 	}
@@ -156,7 +163,7 @@ func (r *Reader) Params(ctx context.Context, code string, which query.Versions) 
 		return err
 	}
 	at, err := r.read(ctx, "parameters of "+code, qualified("p", paramColumns),
-		"LEFT JOIN ({strategy_param} p JOIN {strategy} s ON s.id = p.strategy_id) ON s.strategy_code = ? AND ("+
+		"LEFT JOIN ({strategy_param} p JOIN {strategy} s ON s.id = p.strategy_id) ON "+condition+" AND ("+
 			strings.Join(conditions, " OR ")+") ORDER BY p.version, p.param_key", args, func(row record) error {
 			if number := idOf(row[0]); len(v.members) > 0 && number != v.param.Version {
 				if err := flush(); err != nil {
