@@ -126,6 +126,8 @@ func refusal(err error) error {
 		return huma.Error504GatewayTimeout(err.Error())
 	case errors.Is(err, query.ErrUnavailable), errors.Is(err, eventlog.ErrUnreachable):
 		return huma.Error503ServiceUnavailable(err.Error())
+	case errors.Is(err, query.ErrTooLarge):
+		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.As(err, &primary):
 		return huma.Error422UnprocessableEntity(err.Error(), &huma.ErrorDetail{Message: primary.Reason, Location: "body." + primary.Kind, Value: primary.Tier})
 	}

@@ -56,22 +56,30 @@ func (r *Router) Trades(ctx context.Context, want Want, f TradeFilter) (Answer[[
 type Statistics struct {
 	Lines []Statistic
 	Total Statistic
+
+	// tooLarge is ErrTooLarge, which is the fault of no tier.
+	tooLarge error
 }
 
 // Aggregate computes statistics of the trades that pass the filter. Sells are
 // matched with purchases of before f.From, too, but of no other strategy when
-// f.Strategy is set.
+// f.Strategy is set. The error is ErrTooLarge when a sum does not fit.
 func (r *Router) Aggregate(ctx context.Context, want Want, by Grouping, f TradeFilter) (Answer[Statistics], error) {
 	history := f
 	history.From, history.To = 0, f.To
-	return read(ctx, r, Trades, want, largeBound, func(ctx context.Context, t TradeReader) (Statistics, At, error) {
+	got, err := read(ctx, r, Trades, want, largeBound, func(ctx context.Context, t TradeReader) (Statistics, At, error) {
 		fills, at, err := t.Fills(ctx, history)
 		if err != nil {
 			return Statistics{}, at, err
 		}
-		lines, total := aggregate(fills, by, f.From, f.To)
-		return Statistics{Lines: lines, Total: total}, at, nil
+		var s Statistics
+		s.Lines, s.Total, s.tooLarge = aggregate(fills, by, f.From, f.To)
+		return s, at, nil
 	})
+	if err == nil {
+		err = got.Value.tooLarge
+	}
+	return got, err
 }
 
 // Klines reads bars by stock.

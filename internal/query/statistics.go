@@ -2,7 +2,8 @@ package query
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -66,16 +67,33 @@ func (s Statistic) WinRate() (events.Percent, bool) {
 	return events.Percent((s.Wins*20_000 + decided) / (2 * decided)), true
 }
 
-func (s *Statistic) add(f *Fill, m match) {
+// ErrTooLarge: a sum has more digits than an answer can tell.
+var ErrTooLarge = errors.New("the sums of these trades do not fit into 64 bits; ask for fewer days, one account or one stock")
+
+// sum adds; it is false when the sum does not fit.
+func sum[T ~int64](to *T, n T) bool {
+	was := *to
+	*to += n
+	return *to >= was == (n >= 0)
+}
+
+// product multiplies with a number that is not negative; it is false when the
+// product does not fit.
+func product(a, n int64) (int64, bool) {
+	high, low := bits.Mul64(uint64(max(a, -a)), uint64(n))
+	return a * n, high == 0 && low < 1<<63
+}
+
+// add is false when a sum does not fit.
+func (s *Statistic) add(f *Fill, m match) bool {
 	s.Count++
-	s.Amount += f.Amount
+	fits := sum(&s.Amount, f.Amount)
 	if f.Sell {
 		s.Sells++
 	} else {
 		s.Buys++
 	}
-	s.Profit += m.profit
-	s.Unmatched += m.unmatched
+	fits = m.fits && sum(&s.Profit, m.profit) && sum(&s.Unmatched, m.unmatched) && fits
 	switch {
 	case m.profit > 0:
 		s.Wins++
@@ -88,6 +106,7 @@ func (s *Statistic) add(f *Fill, m match) {
 	if s.Count == 1 || f.Second > s.last {
 		s.last = f.Second
 	}
+	return fits
 }
 
 // FirstTrade is when the first of them was; zero when there are none.
@@ -113,6 +132,8 @@ type lot struct {
 type match struct {
 	profit    events.Money
 	unmatched int64
+	// fits is false when the profit has too many digits.
+	fits bool
 }
 
 // lots are the purchases of one account and stock that are not used up.
@@ -124,34 +145,32 @@ type lots struct {
 func (l *lots) take(f *Fill) match {
 	if !f.Sell {
 		l.queue = append(l.queue, lot{f.Price, f.Volume})
-		return match{}
+		return match{fits: true}
 	}
-	left, gain := f.Volume, int64(0) // gain in thousandths of a yuan
+	left, gain, fits := f.Volume, int64(0), true // gain in thousandths of a yuan
 	for left > 0 && l.head < len(l.queue) {
 		first := &l.queue[l.head]
 		n := min(left, first.volume)
-		gain += int64(f.Price-first.price) * n
+		part, small := product(int64(f.Price-first.price), n)
+		fits = sum(&gain, part) && small && fits
 		left -= n
 		if first.volume -= n; first.volume == 0 {
 			l.head++
 		}
 	}
-	return match{profit: toMoney(gain), unmatched: left}
+	return match{profit: toMoney(gain), unmatched: left, fits: fits}
 }
 
 // toMoney rounds thousandths of a yuan half away from zero to hundredths.
 func toMoney(milli int64) events.Money {
-	if milli < 0 {
-		return -toMoney(-milli)
-	}
-	return events.Money((milli + 5) / 10)
+	return events.Money(milli/10 + milli%10/5)
 }
 
 const secondsADay = 24 * 60 * 60
 
 // aggregate makes the lines of a statistic, of which only the days from…to show;
-// they come sorted by key, and total is the sum of all.
-func aggregate(all []StockFills, by Grouping, from, to events.Date) (lines []Statistic, total Statistic) {
+// they come sorted by key, and total is the sum of all. The error is ErrTooLarge.
+func aggregate(all []StockFills, by Grouping, from, to events.Date) (lines []Statistic, total Statistic, err error) {
 	groups := make(map[string]*Statistic)
 	var open lots
 	for i := range all {
@@ -178,21 +197,14 @@ func aggregate(all []StockFills, by Grouping, from, to events.Date) (lines []Sta
 					groups[key] = group
 				}
 			}
-			group.add(f, m)
-			total.add(f, m)
+			if !group.add(f, m) || !total.add(f, m) {
+				return nil, Statistic{}, ErrTooLarge
+			}
 		}
 	}
 	for _, group := range groups {
 		lines = append(lines, *group)
 	}
 	slices.SortFunc(lines, func(a, b Statistic) int { return cmp.Compare(a.Key, b.Key) })
-	return lines, total
-}
-
-// ParseGrouping reads a grouping that people may ask for.
-func ParseGrouping(text string) (Grouping, error) {
-	if g := Grouping(text); slices.Contains([]Grouping{ByDay, ByMonth, ByYear, ByStock, ByAccount}, g) {
-		return g, nil
-	}
-	return "", fmt.Errorf("must be day, month, year, stock or account, not %q", text)
+	return lines, total, nil
 }

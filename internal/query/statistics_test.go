@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"math"
 	"math/big"
 	"slices"
 	"testing"
@@ -71,7 +72,8 @@ func TestProfitIsThatOfSingleShares(t *testing.T) {
 			}
 		}
 		for _, by := range []Grouping{ByDay, ByMonth, ByYear, ByStock, ByAccount} {
-			lines, total := aggregate(all, by, from, to)
+			lines, total, err := aggregate(all, by, from, to)
+			require.NoError(t, err)
 			require.Equal(t, profit.Int64(), int64(total.Profit))
 			require.Equal(t, []int64{wins, losses, unmatched}, []int64{total.Wins, total.Losses, total.Unmatched})
 			require.True(t, slices.IsSortedFunc(lines, func(a, b Statistic) int { return cmp.Compare(a.Key, b.Key) }))
@@ -96,4 +98,62 @@ func TestWinRateIsRounded(t *testing.T) {
 	}
 	_, ok := Statistic{Sells: 3}.WinRate()
 	require.False(t, ok)
+}
+
+// TestSumsThatDoNotFit: what does not fit into 64 bits is an error, and nothing
+// else is.
+func TestSumsThatDoNotFit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var fills []Fill
+		limit := []int64{1e6, 1e9, 1e17}[rapid.IntRange(0, 2).Draw(t, "size")]
+		for i := range rapid.IntRange(1, 300).Draw(t, "fills") {
+			fills = append(fills, Fill{
+				Second: int64(i), Sell: rapid.Bool().Draw(t, "sell"), Price: events.Price(rapid.Int64Range(1, limit).Draw(t, "price")),
+				Volume: rapid.Int64Range(1, min(limit, events.MaxVolume)).Draw(t, "volume"), Amount: events.Money(rapid.Int64Range(1, limit).Draw(t, "amount")),
+			})
+		}
+		amount, profit, fits := new(big.Int), new(big.Int), true
+		within := func(n *big.Int) { fits = fits && n.IsInt64() }
+		queue := []Fill(nil)
+		for _, f := range fills {
+			within(amount.Add(amount, big.NewInt(int64(f.Amount))))
+			if !f.Sell {
+				queue = append(queue, f)
+				continue
+			}
+			gain := new(big.Int)
+			for left := f.Volume; left > 0 && len(queue) > 0; {
+				n := min(left, queue[0].Volume)
+				part := new(big.Int).Mul(big.NewInt(int64(f.Price-queue[0].Price)), big.NewInt(n))
+				within(part)
+				within(gain.Add(gain, part))
+				left -= n
+				if queue[0].Volume -= n; queue[0].Volume == 0 {
+					queue = queue[1:]
+				}
+			}
+			if fits {
+				within(profit.Add(profit, big.NewInt(int64(toMoney(gain.Int64())))))
+			}
+		}
+		_, total, err := aggregate([]StockFills{{Account: "a", Stock: "600000.SH", Fills: fills}}, ByYear, 0, 0)
+		if !fits {
+			require.ErrorIs(t, err, ErrTooLarge)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, []int64{amount.Int64(), profit.Int64()}, []int64{int64(total.Amount), int64(total.Profit)})
+	})
+	for milli, want := range map[int64]events.Money{
+		0: 0, 4: 0, 5: 1, 14: 1, 15: 2, -4: 0, -5: -1, -14: -1, -15: -2, math.MaxInt64: 922337203685477581, math.MinInt64: -922337203685477581,
+	} {
+		require.Equal(t, want, toMoney(milli), milli)
+	}
+	for _, c := range []struct {
+		a, n int64
+		fits bool
+	}{{1 << 62, 1, true}, {1 << 62, 2, false}, {-1 << 62, 2, false}, {3037000500, 3037000500, false}, {-3037000499, 3037000499, true}, {1 << 40, 1 << 40, false}, {0, 1 << 62, true}} {
+		_, fits := product(c.a, c.n)
+		require.Equal(t, c.fits, fits, "%d × %d", c.a, c.n)
+	}
 }
