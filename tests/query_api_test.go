@@ -138,6 +138,35 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}
 }
 
+// TestSettingsOfOtherNames: a setting that is not known, also one in another
+// case, is refused and changes nothing.
+func TestSettingsOfOtherNames(t *testing.T) {
+	_, c, _ := memoryConsole(t, 0)
+	settings := func() string {
+		text, _, err := get(c.url + "/v1/settings")
+		require.NoError(t, err)
+		return text
+	}
+	before := settings()
+	for text, want := range map[string]int{
+		`{"Positions":"memory"}`: 422, `{"trades":"memory","KLINES":"memory"}`: 422, `{"positionz":"memory"}`: 422, `{"positions":"Memory"}`: 422,
+		`{"positions":"memory","positions":"memory"}`: 400, `{"positions":"memory"`: 400, `{}`: 200,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, c.url+"/v1/settings/primary", strings.NewReader(text))
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", "application/json")
+		answer, err := c.client.Do(request)
+		require.NoError(t, err)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, want, answer.StatusCode, "%s: %s", text, body)
+		require.Equal(t, before, settings(), text)
+	}
+	c.setPrimary(t, `{"positions":"memory"}`)
+	require.NotEqual(t, before, settings())
+}
+
 // told is one event of the stream.
 type told struct {
 	id          uint64

@@ -53,8 +53,9 @@ func NewAPI(router *query.Router, primary *query.Primaries, comparer *compare.Co
 func config() huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	format := huma.Format{
-		Marshal:   write,
-		Unmarshal: func(raw []byte, v any) error { return json.Unmarshal(raw, v) },
+		Marshal: write,
+		// Huma takes a name in another case for the same, and json for none.
+		Unmarshal: func(raw []byte, v any) error { return json.Unmarshal(raw, v, json.RejectUnknownMembers(true)) },
 	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
