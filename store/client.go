@@ -134,6 +134,11 @@ type head struct {
 // get reads one path into answer, which embeds a head. The answer contains all
 // that this Client wrote of the kind.
 func (c *Client) get(ctx context.Context, k kind, path []string, parameters url.Values, answer interface{ meta() Meta }) error {
+	for _, part := range path {
+		if part == "" || part == "." || part == ".." {
+			return fmt.Errorf("store: %q names nothing: an account, a strategy or a stock must be named", part)
+		}
+	}
 	if parameters == nil {
 		parameters = make(url.Values)
 	}

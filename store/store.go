@@ -151,8 +151,8 @@ type Aggregate struct {
 	WinRate *events.Percent
 }
 
-// KlineRange picks bars: of the days From to To, both included, 0 for no bound;
-// of these the newest Last, when that is not 0.
+// KlineRange picks bars: of the days From to To, both included, 0 for no bound.
+// Last, when it is not 0, overrides From: the newest Last of the days up to To.
 type KlineRange struct {
 	From, To events.Date
 	Last     int

@@ -155,6 +155,9 @@ func bars(list []bar, p *parser) []events.Bar {
 }
 
 func (r KlineRange) parameters() url.Values {
+	if r.Last != 0 {
+		r.From = 0
+	}
 	parameters := span(r.From, r.To)
 	if r.Last != 0 {
 		parameters.Set("last", strconv.Itoa(r.Last))

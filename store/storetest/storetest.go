@@ -45,6 +45,7 @@ func Run(t *testing.T, h Harness) {
 		{"accounts", accounts},
 		{"parameters", params},
 		{"bindings", bindings},
+		{"what is not named", unnamed},
 		{"two stores", twoStores},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -287,6 +288,7 @@ func klines(t *testing.T, s *suite) {
 		{store.KlineRange{From: all[5].Date, To: all[9].Date}, all[5:10]},
 		{store.KlineRange{To: all[9].Date, Last: 2}, all[8:10]},
 		{store.KlineRange{From: all[9].Date, To: all[9].Date}, all[9:10]},
+		{store.KlineRange{From: all[9].Date, To: all[9].Date, Last: 2}, all[8:10]},
 	} {
 		bars, err := s.GetKline(t.Context(), KlineStock, c.r)
 		require.NoError(t, err)
@@ -299,6 +301,24 @@ func klines(t *testing.T, s *suite) {
 	require.Error(t, err)
 	_, err = s.BatchGetKline(t.Context(), slices.Repeat([]string{KlineStock}, 101), store.KlineRange{})
 	require.Error(t, err)
+}
+
+// unnamed asks for what no name can be of: nothing like it is read instead.
+func unnamed(t *testing.T, s *suite) {
+	for _, name := range []string{"", ".", ".."} {
+		for i, read := range []func() error{
+			func() error { _, err := s.GetAccount(t.Context(), name); return err },
+			func() error { _, _, err := s.GetHeldDays(t.Context(), name, stockA); return err },
+			func() error { _, _, err := s.GetMaxPrice(t.Context(), s.account, name); return err },
+			func() error { _, err := s.GetKline(t.Context(), name, store.KlineRange{Last: 1}); return err },
+			func() error { _, err := s.GetStrategyParams(t.Context(), name, 0); return err },
+			func() error { _, err := s.CompareStrategyParams(t.Context(), name, 1, 2); return err },
+			func() error { _, err := s.ListAccountStrategies(t.Context(), name); return err },
+			func() error { _, err := s.ListStrategyAccounts(t.Context(), name); return err },
+		} {
+			require.Error(t, read(), "%d of %q", i, name)
+		}
+	}
 }
 
 // KlineStock is the stock whose bars must be on the tape before Run: those of
