@@ -100,7 +100,8 @@ type Store interface {
 }
 
 // TradeQuery picks trades; empty fields pick all. From and To are days, both
-// included.
+// included. A strategy's trades are those that carry its name or its code,
+// whichever of them StrategyName is.
 type TradeQuery struct {
 	AccountID, StockCode, StrategyName string
 	From, To                           events.Date

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -165,6 +166,44 @@ func TestSettingsOfOtherNames(t *testing.T) {
 	}
 	c.setPrimary(t, `{"positions":"memory"}`)
 	require.NotEqual(t, before, settings())
+}
+
+// TestTradesByCodeOrName: trades carry what their strategy called itself, its
+// code or its name; whoever asks by one of them gets both.
+func TestTradesByCodeOrName(t *testing.T) {
+	in := startIngest(t, t.TempDir(), "--session-policy", "off")
+	c := (&deck{ingest: in}).console(t)
+	var tape bytes.Buffer
+	event := func(kind, subject, data string) {
+		fmt.Fprintf(&tape, `{"specversion":"1.0","id":"n-%d","source":"strategy/n","type":%q,"subject":%q,"time":"2025-10-10T10:00:00+08:00","data":%s}`+"\n", tape.Len(), kind, subject, data)
+	}
+	event("account.created.v1", "account/acc-01", `{"account_id":"acc-01","account_name":"户","broker":"QMT","initial_capital":"1000000"}`)
+	event("strategy.created.v1", "strategy/wencai_v1", `{"strategy_name":"问财选股V1","strategy_code":"wencai_v1","strategy_type":"wencai","version":"1.0.0"}`)
+	for i, trade := range [][2]string{{"buy_trade", "wencai_v1"}, {"sell_trade", "问财选股V1"}, {"buy_trade", "other"}, {"sell_trade", ""}, {"buy_trade", "问财选股V1"}} {
+		event("trade.recorded.v1", "account/acc-01", fmt.Sprintf(`{"account_id":"acc-01","stock_code":"600000.SH","stock_name":"浦发银行","order_type":%q,"price":"1%d","volume":100,"strategy_name":%q,"traded_at":"2025-10-10T10:00:00+08:00"}`, trade[0], i, trade[1]))
+	}
+	status, answer := in.post(t, "application/x-ndjson", tape.Bytes())
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	for strategy, want := range map[string][]uint64{"wencai_v1": {7, 4, 3}, "问财选股V1": {7, 4, 3}, "other": {5}, "none": nil, "wencai_v1 ": nil, "": {7, 6, 5, 4, 3}} {
+		for _, limit := range []int{2, 100} {
+			text, status, err := get(fmt.Sprintf("%s/v1/trades?at_least=7&account=acc-01&limit=%d&strategy=%s", c.url, limit, url.QueryEscape(strategy)))
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, status, "%q: %s", strategy, text)
+			var got struct{ Trades []struct{ Sequence uint64 } }
+			require.NoError(t, json.Unmarshal([]byte(text), &got))
+			var sequences []uint64
+			for _, trade := range got.Trades {
+				sequences = append(sequences, trade.Sequence)
+			}
+			require.Equal(t, want[:min(limit, len(want))], sequences, "%q", strategy)
+		}
+	}
+	for strategy, want := range map[string]string{"wencai_v1": `"count":3,"buys":2,"sells":1,"amount":"3500.00","profit":"100.00"`, "问财选股V1": `"count":3,"buys":2,"sells":1,"amount":"3500.00","profit":"100.00"`, "other": `"count":1,`, "none": `"groups":[]`} {
+		text, status, err := get(c.url + "/v1/trades/aggregate?at_least=7&by=stock&strategy=" + url.QueryEscape(strategy))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status, "%q: %s", strategy, text)
+		require.Contains(t, text, want, "%q", strategy)
+	}
 }
 
 // told is one event of the stream.

@@ -2,6 +2,8 @@ package console
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -90,11 +92,31 @@ type TradeFilter struct {
 	Span
 	Account  string `query:"account" doc:"Only this account; all when absent." pattern:"^[A-Za-z0-9_-]{1,50}$"`
 	Stock    stock  `query:"stock" doc:"Only this stock."`
-	Strategy string `query:"strategy" doc:"Only trades that name this strategy, as strategy_name does. Files do not know it."`
+	Strategy string `query:"strategy" doc:"Only trades whose strategy_name is this; when it is a strategy's code or name, those that carry the other as well. Files do not know it." maxLength:"300"`
 }
 
 func (f *TradeFilter) filter() query.TradeFilter {
 	return query.TradeFilter{Account: f.Account, Stock: f.Stock.code, Strategy: f.Strategy, From: f.From.Date, To: f.To.Date}
+}
+
+// otherName is what trades of the strategy that the filter names may carry
+// instead: its name for its code, its code for its name. It is "" for a strategy
+// that is not known: trades name what they like.
+func (a *api) otherName(ctx context.Context, f *TradeFilter) (string, error) {
+	if f.Strategy == "" {
+		return "", nil
+	}
+	got, err := a.strategy(ctx, f.want(), f.Strategy)
+	var said huma.StatusError
+	switch {
+	case errors.As(err, &said) && said.GetStatus() == http.StatusNotFound:
+		return "", nil
+	case err != nil || got.Value.Code == got.Value.Name:
+		return "", err
+	case got.Value.Code == f.Strategy:
+		return got.Value.Name, nil
+	}
+	return got.Value.Code, nil
 }
 
 func (a *api) trades(h huma.API) {
@@ -105,7 +127,11 @@ func (a *api) trades(h huma.API) {
 		}) (*body[tradeList], error) {
 			filter := in.filter()
 			filter.Limit = in.Limit
-			got, err := a.router.Trades(ctx, in.want(), filter)
+			other, err := a.otherName(ctx, &in.TradeFilter)
+			if err != nil {
+				return nil, err
+			}
+			got, err := a.router.Trades(ctx, in.want(), filter, other)
 			if err != nil {
 				return nil, err
 			}
@@ -116,7 +142,11 @@ func (a *api) trades(h huma.API) {
 			TradeFilter
 			By string `query:"by" required:"true" enum:"day,month,year,stock"`
 		}) (*body[aggregateAnswer], error) {
-			got, err := a.router.Aggregate(ctx, in.want(), query.Grouping(in.By), in.filter())
+			other, err := a.otherName(ctx, &in.TradeFilter)
+			if err != nil {
+				return nil, err
+			}
+			got, err := a.router.Aggregate(ctx, in.want(), query.Grouping(in.By), in.filter(), other)
 			if err != nil {
 				return nil, err
 			}
@@ -127,7 +157,7 @@ func (a *api) trades(h huma.API) {
 			Wanted
 			Span
 		}) (*body[statisticsAnswer], error) {
-			got, err := a.router.Aggregate(ctx, in.want(), query.ByAccount, query.TradeFilter{From: in.From.Date, To: in.To.Date})
+			got, err := a.router.Aggregate(ctx, in.want(), query.ByAccount, query.TradeFilter{From: in.From.Date, To: in.To.Date}, "")
 			if err != nil {
 				return nil, err
 			}
