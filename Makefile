@@ -31,9 +31,9 @@ servers: ## install the database servers that the tests start for themselves (De
 
 .PHONY: test
 test: build servers ## run all tests against real servers, with the race detector
-	CGO_ENABLED=1 TAPEDECK_BIN=$(CURDIR)/bin $(GO) test -race -timeout 14m $$($(GO) list ./... | grep -v '/tests$$')
+	CGO_ENABLED=1 TAPEDECK_BIN=$(CURDIR)/bin $(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v '/tests$$')
 	@# The black-box tests hold lags: they get the machine for themselves.
-	CGO_ENABLED=1 TAPEDECK_BIN=$(CURDIR)/bin $(GO) test -race -timeout 14m ./tests
+	CGO_ENABLED=1 TAPEDECK_BIN=$(CURDIR)/bin $(GO) test -race -timeout 30m ./tests
 
 .PHONY: check
 check: ## formatting, vet, lint, and that everything builds for Windows too
