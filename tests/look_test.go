@@ -182,7 +182,7 @@ func lookSQL(t testing.TB, driver, dsn string, queries ...string) facts {
 		for i := range values {
 			into[i] = &values[i]
 		}
-		require.True(t, rows.Next(), query)
+		require.True(t, rows.Next(), "%s: %v", query, rows.Err())
 		require.NoError(t, rows.Scan(into...), query)
 		for i, name := range names {
 			if values[i].Valid { // the sum of nothing is NULL

@@ -45,7 +45,12 @@ type Command struct {
 	CompareEvery  time.Duration `help:"How often the tiers are compared with the log; 0 is never." default:"1m"`
 }
 
-const shutdownPatience = 5 * time.Second
+const (
+	shutdownPatience = 5 * time.Second
+	// logPatience is how long the start waits for the log: what is read before it
+	// was reached is degraded.
+	logPatience = 2 * time.Second
+)
 
 // Main serves until ctx ends and returns the process's exit code.
 func (c Command) Main(ctx context.Context, out io.Writer) int {
@@ -82,13 +87,21 @@ func (c Command) run(ctx context.Context, logger *slog.Logger) error {
 	defer all.Wait()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	all.Go(func() { router.Run(running) })
-	all.Go(func() { comparer.Run(running) })
+	reached := make(chan struct{})
 	all.Go(func() {
 		if log := tape.open(running); log != nil {
+			close(reached)
 			inMemory.Run(running, log, logger)
 		}
 	})
+	select {
+	case <-reached:
+	case <-time.After(logPatience): // reads go on without it, degraded
+	case <-ctx.Done():
+	}
+	router.Look(running)
+	all.Go(func() { router.Run(running) })
+	all.Go(func() { comparer.Run(running) })
 	server := newServer(running, NewAPI(router, primary, comparer, tape), logger)
 	all.Go(func() {
 		<-running.Done()

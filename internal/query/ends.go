@@ -25,6 +25,14 @@ type look struct {
 	end  uint64
 }
 
+// begin tells that looks will come: until the first succeeds, nobody has seen
+// the log.
+func (e *ends) begin() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.blind.Store(e.last.when.IsZero())
+}
+
 func (e *ends) saw(now time.Time, end uint64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

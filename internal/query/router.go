@@ -128,20 +128,8 @@ func (r *Router) Run(ctx context.Context) {
 			}
 		})
 	}
-	r.ends.blind.Store(true)
-	every(func() {
-		bounded, cancel := context.WithTimeout(ctx, probeBound)
-		defer cancel()
-		began := time.Now()
-		end, err := r.logEnd(bounded)
-		r.ends.saw(time.Now(), end, err)
-		if err != nil {
-			return
-		}
-		for _, s := range r.sources {
-			s.outrun(end, began)
-		}
-	})
+	r.ends.begin()
+	every(func() { r.lookAtLog(ctx) })
 	for _, s := range r.sources {
 		every(func() {
 			was := s.last.Load().err
@@ -157,6 +145,31 @@ func (r *Router) Run(ctx context.Context) {
 		})
 	}
 	all.Wait()
+}
+
+// Look looks once at tiers and log, so that the first readers find them known.
+func (r *Router) Look(ctx context.Context) {
+	r.ends.begin()
+	var all sync.WaitGroup
+	all.Go(func() { r.lookAtLog(ctx) })
+	for _, s := range r.sources {
+		all.Go(func() { s.watch(ctx) })
+	}
+	all.Wait()
+}
+
+func (r *Router) lookAtLog(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, probeBound)
+	defer cancel()
+	began := time.Now()
+	end, err := r.logEnd(bounded)
+	r.ends.saw(time.Now(), end, err)
+	if err != nil {
+		return
+	}
+	for _, s := range r.sources {
+		s.outrun(end, began)
+	}
 }
 
 // Close closes all tiers.
