@@ -23,7 +23,7 @@ func tradesOf(ctx context.Context, t TradeReader, f TradeFilter, other string) (
 	// Trades are only added: without those that came in between, both are of one
 	// instant. The file tier, which has no sequences, has no strategies either.
 	more = slices.DeleteFunc(more, func(t Trade) bool { return t.Sequence > at.Sequence })
-	at = At{Sequence: min(at.Sequence, later.Sequence), Held: at.Held || later.Held}
+	at = At{Sequence: min(at.Sequence, later.Sequence), Held: at.Held || later.Held, Parked: at.Parked || later.Parked}
 	list = append(list, more...)
 	slices.SortFunc(list, func(a, b Trade) int {
 		return cmp.Or(NewestFirst(a, b), cmp.Compare(b.Sequence, a.Sequence))

@@ -76,7 +76,7 @@ func (r *Reader) readFills(ctx context.Context, op string, f query.TradeFilter) 
 		}
 		return r.queryFills(ctx, from)
 	})
-	if err != nil || p == nil || at != p.at() { // the tier is empty by now
+	if err != nil || p == nil || at.Sequence != p.Sequence { // the tier is empty by now
 		return nil, at, err
 	}
 	return r.fills.take(p, f, found), at, nil
