@@ -35,6 +35,20 @@ type Log struct {
 	alive  context.Context // ends when the connection is lost
 	sever  context.CancelFunc
 	closed bool
+	// last is what Info said last, as of seen.
+	last Info
+	seen lastMessage
+}
+
+// lastMessage tells a stream's last message from all others that ever were
+// there.
+type lastMessage struct {
+	created, stored time.Time
+	seq             uint64
+}
+
+func lastOf(si *jetstream.StreamInfo) lastMessage {
+	return lastMessage{si.Created.UTC(), si.State.LastTime.UTC(), si.State.LastSeq}
 }
 
 // Open connects to the log's NATS server, an embedded one or one outside; it
@@ -104,13 +118,29 @@ func connect(ctx context.Context, url string, options []nats.Option) (*nats.Conn
 }
 
 // Info describes the log as it is now. It returns *CorruptError when the last
-// frame cannot be read.
+// frame cannot be read. That frame, which may be megabytes, is read once: while
+// the log does not grow, Info costs no more than asking where it ends.
 func (l *Log) Info(ctx context.Context) (Info, error) {
 	si, err := l.stream(ctx)
 	if err != nil {
 		return Info{}, err
 	}
-	return l.info(ctx, si)
+	now := lastOf(si)
+	l.mu.Lock()
+	last, seen := l.last, l.seen
+	l.mu.Unlock()
+	if now.seq > 0 && now == seen {
+		last.Bytes = si.State.Bytes
+		return last, nil
+	}
+	info, err := l.info(ctx, si)
+	if err != nil {
+		return info, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.seen = info, now
+	return info, nil
 }
 
 // IngestSubject is where ingest takes events over the log's NATS.

@@ -255,17 +255,22 @@ func (r *Reader) missing(ctx context.Context) error {
 	}
 }
 
-// rest waits at the end of the log until a frame is announced, or a while.
+// rest waits at the end of the log until a frame is announced, or until a look
+// now and then finds that the log no longer ends where it did.
 func (r *Reader) rest(ctx context.Context) error {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	select {
-	case <-r.woken:
-		return nil
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	ticker := time.NewTicker(idle)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-r.woken:
+			return nil
+		case <-ticker.C:
+			if si, err := r.link.stream(ctx); err != nil || si.State.LastSeq != r.at.message-1 {
+				return nil // the next step finds out what that means
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

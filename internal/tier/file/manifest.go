@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -52,7 +54,7 @@ type manifest struct {
 	// Promoting is set in a directory that is on its way into the live one's
 	// place: see promote.go.
 	Promoting bool `json:"promoting,omitzero"`
-	// Files are by slash-separated path.
+	// Files are by slash-separated path. Whoever changes them makes a new map.
 	Files map[string]entry `json:"files"`
 }
 
@@ -85,6 +87,35 @@ func (m manifest) encode() ([]byte, error) {
 type folder struct {
 	dir  string
 	disk disk
+	// last spares parsing a manifest again; it may be nil.
+	last *lastManifest
+}
+
+// lastManifest is a manifest with the text that it was parsed from. With
+// thousands of stocks that is most of a megabyte, and an idle tier looks at it
+// every second.
+type lastManifest struct {
+	mu   sync.Mutex
+	raw  []byte
+	says manifest
+}
+
+func (l *lastManifest) of(raw []byte) (manifest, bool) {
+	if l == nil {
+		return manifest{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.says, l.raw != nil && bytes.Equal(l.raw, raw)
+}
+
+func (l *lastManifest) remember(raw []byte, m manifest) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.raw, l.says = raw, m
 }
 
 func (f folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
@@ -98,6 +129,9 @@ func (f folder) readManifest() (m manifest, found bool, err error) {
 	if err != nil {
 		return m, false, err
 	}
+	if known, ok := f.last.of(raw); ok {
+		return known, true, nil
+	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return manifest{}, true, f.damaged(manifestFile, err.Error())
 	}
@@ -107,6 +141,7 @@ func (f folder) readManifest() (m manifest, found bool, err error) {
 	if _, err := m.checkpoint(); err != nil || m.Format < oldestFormat || m.Files == nil {
 		return manifest{}, true, f.damaged(manifestFile, "format, chain or files are missing")
 	}
+	f.last.remember(raw, m)
 	return m, true, nil
 }
 

@@ -77,7 +77,7 @@ func open(dir string, opts Options, d disk) (*Tier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file: open: %w", err)
 	}
-	t := &Tier{folder: folder{dir: dir, disk: d}, opts: opts, live: dir}
+	t := &Tier{folder: folder{dir: dir, disk: d, last: new(lastManifest)}, opts: opts, live: dir}
 	err = t.locked(t.load)
 	var damaged *DamagedError
 	reportLater := errors.Is(err, projector.ErrForeignData) || (opts.Inspect && errors.As(err, &damaged))
