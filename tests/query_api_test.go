@@ -35,11 +35,18 @@ func memoryConsole(t *testing.T, events int) (*ingest, *console, *market) {
 	}
 	d := &deck{ingest: in}
 	c := d.console(t)
+	c.awaitReadable(t)
+	return in, c, m
+}
+
+// awaitReadable waits until every kind can be read: without databases, until the
+// log was.
+func (c *console) awaitReadable(t *testing.T) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		_, status, err := get(c.url + "/readyz")
 		return err == nil && status == http.StatusOK
 	}, 20*time.Second, 10*time.Millisecond)
-	return in, c, m
 }
 
 // specification is what /openapi.json says of a path.
@@ -173,6 +180,7 @@ func TestSettingsOfOtherNames(t *testing.T) {
 func TestTradesByCodeOrName(t *testing.T) {
 	in := startIngest(t, t.TempDir(), "--session-policy", "off")
 	c := (&deck{ingest: in}).console(t)
+	c.awaitReadable(t)
 	var tape bytes.Buffer
 	event := func(kind, subject, data string) {
 		fmt.Fprintf(&tape, `{"specversion":"1.0","id":"n-%d","source":"strategy/n","type":%q,"subject":%q,"time":"2025-10-10T10:00:00+08:00","data":%s}`+"\n", tape.Len(), kind, subject, data)

@@ -150,9 +150,14 @@ func TestReadsSurviveOutages(t *testing.T) {
 				}
 			}
 			if round == 1 {
+				for len(took) < 200 {
+					r, err := c.read("/v1/accounts/" + m.accounts[0].id + "/positions")
+					require.NoError(t, err, "lost %v", lost)
+					took = append(took, r.took)
+				}
 				slices.Sort(took)
-				t.Logf("without %v: positions in %s (p50 of %d)", lost, took[len(took)/2], len(took))
-				require.Less(t, took[len(took)/2], 100*time.Millisecond)
+				t.Logf("without %v: positions in %s, %s (p50, p99 of %d; promised 10 ms)", lost, took[len(took)/2], took[len(took)*99/100], len(took))
+				require.Less(t, took[len(took)/2], 100*time.Millisecond) // a loaded machine is no fault
 			}
 		}
 	}

@@ -40,7 +40,7 @@ type Command struct {
 	ClickhouseDSN string        `name:"clickhouse-dsn" help:"ClickHouse tier, e.g. clickhouse://user:password@127.0.0.1:9000/tapedeck." env:"TAPEDECK_CLICKHOUSE_DSN"`
 	FileDir       string        `help:"Folder of the file tier." env:"TAPEDECK_FILE_DIR"`
 	Primary       string        `help:"Primary tier of each kind, such as positions=file,klines=clickhouse; kinds are positions, records, trades and klines, and what is not named is auto. What was set while running wins." placeholder:"KIND=TIER,…"`
-	Memory        string        `help:"What is kept in memory besides positions and records: ${enum}. trades costs about 300 bytes a trade, all also 60 a daily bar; auto is trades where there is a file tier, else all." enum:"auto,state,trades,all" default:"auto"`
+	Memory        string        `help:"What is kept in memory besides positions and records: ${enum}. trades costs about 100 bytes a trade, all also 60 a daily bar; auto is trades where there is a file tier, else all." enum:"auto,state,trades,all" default:"auto"`
 	StaleAfter    time.Duration `help:"How far a tier may be behind the log before one that is not answers in its place." default:"5s"`
 	CompareEvery  time.Duration `help:"How often the tiers are compared with the log; 0 is never." default:"1m"`
 }

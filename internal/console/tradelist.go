@@ -2,6 +2,7 @@ package console
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -25,12 +26,16 @@ func (tradeList) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[tradesAnswer](), true, "")
 }
 
+// tradeBytes is about what one trade takes.
+const tradeBytes = 384
+
 // appendJSON appends it as a tradesAnswer is written.
 func (l tradeList) appendJSON(b []byte) ([]byte, error) {
 	head, err := json.Marshal(l.Envelope)
 	if err != nil {
 		return nil, err
 	}
+	b = slices.Grow(b, len(head)+tradeBytes*len(l.trades))
 	b = append(b, head[:len(head)-1]...) // its fields stand among the others
 	b = append(b, `,"trades":[`...)
 	for i := range l.trades {

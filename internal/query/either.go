@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"context"
 	"slices"
 )
@@ -24,14 +23,7 @@ func tradesOf(ctx context.Context, t TradeReader, f TradeFilter, other string) (
 	// instant. The file tier, which has no sequences, has no strategies either.
 	more = slices.DeleteFunc(more, func(t Trade) bool { return t.Sequence > at.Sequence })
 	at = At{Sequence: min(at.Sequence, later.Sequence), Held: at.Held || later.Held, Parked: at.Parked || later.Parked}
-	list = append(list, more...)
-	slices.SortFunc(list, func(a, b Trade) int {
-		return cmp.Or(NewestFirst(a, b), cmp.Compare(b.Sequence, a.Sequence))
-	})
-	if f.Limit > 0 && len(list) > f.Limit {
-		list = list[:f.Limit]
-	}
-	return list, at, nil
+	return MergeTrades(list, more, f.Limit), at, nil
 }
 
 // fillsOf is tradesOf for fills. Only a strategy that goes by both its names is
@@ -53,17 +45,5 @@ func fillsOf(ctx context.Context, t TradeReader, f TradeFilter, other string) ([
 	}
 	f.Limit = 0
 	trades, at, err := tradesOf(ctx, t, f, other)
-	slices.Reverse(trades)
-	f.Strategy = ""
-	type of struct{ account, stock string }
-	by := make(map[of][]Fill)
-	for i := range trades {
-		key := of{trades[i].AccountID, trades[i].StockCode}
-		by[key] = AppendFills(by[key], trades[i:i+1], f)
-	}
-	all := make([]StockFills, 0, len(by))
-	for key, fills := range by {
-		all = append(all, StockFills{Account: key.account, Stock: key.stock, Fills: fills})
-	}
-	return all, at, err
+	return MergeFills(nil, trades), at, err
 }

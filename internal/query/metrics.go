@@ -82,7 +82,7 @@ type TierStatus struct {
 	Error error
 }
 
-// Status tells what the last look, a quarter of a second ago at most, found.
+// Status tells what the last look, less than half a second ago, found.
 func (r *Router) Status() Status {
 	var status Status
 	r.ends.mu.Lock()

@@ -71,14 +71,18 @@ func NewestFirst(a, b Trade) int { return cmp.Compare(b.TradedAt.Unix(), a.Trade
 // AppendFills appends the fills among trades that pass the filter.
 func AppendFills(fills []Fill, trades []Trade, f TradeFilter) []Fill {
 	for i := range trades {
-		t := &trades[i].TradeRecorded
-		if (t.OrderType == events.BuyTrade || t.OrderType == events.SellTrade) && f.Matches(t) {
-			fills = append(fills, Fill{
-				Second: t.TradedAt.Unix(), Sell: t.OrderType == events.SellTrade, Price: t.Price, Volume: t.Volume, Amount: t.Amount,
-			})
-		}
+		fills = appendFill(fills, &trades[i].TradeRecorded, f)
 	}
 	return fills
+}
+
+func appendFill(fills []Fill, t *events.TradeRecorded, f TradeFilter) []Fill {
+	if t.OrderType != events.BuyTrade && t.OrderType != events.SellTrade || !f.Matches(t) {
+		return fills
+	}
+	return append(fills, Fill{
+		Second: t.TradedAt.Unix(), Sell: t.OrderType == events.SellTrade, Price: t.Price, Volume: t.Volume, Amount: t.Amount,
+	})
 }
 
 // AmountOf is price × volume, rounded half up to 0.01 as ingest fills it in.

@@ -92,6 +92,11 @@ type Keeper interface {
 	Keeps(kind Kind) bool
 }
 
+// Pinger is a tier that can tell for much less than At costs that it answers.
+type Pinger interface {
+	Ping(ctx context.Context) error
+}
+
 // PositionReader reads positions.
 type PositionReader interface {
 	Tier
@@ -176,8 +181,7 @@ type TradeReader interface {
 	// Trades are the newest first: by second of traded_at, then by sequence.
 	Trades(ctx context.Context, f TradeFilter) ([]Trade, At, error)
 	// Fills are the buys and sells that pass the filter, whose Limit does not
-	// count, in no order of accounts and stocks. They are not the caller's: a
-	// reader may keep them.
+	// count, in no order of accounts and stocks.
 	Fills(ctx context.Context, f TradeFilter) ([]StockFills, At, error)
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// watchEvery is how often each tier and the log's end are looked at.
-	watchEvery = 250 * time.Millisecond
+	// watchEvery is how often each tier and the log's end are looked at. Looking
+	// takes what reads would have of the machine.
+	watchEvery = 400 * time.Millisecond
 	// probeBound is how long a tier may take to say where it is; smallBound and
 	// largeBound, to answer about one account and about many rows. With them a
 	// tier that hangs costs one reader that much, once.

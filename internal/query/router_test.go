@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,44 @@ func TestPrimaryAnswersAndTheNextTakesOver(t *testing.T) {
 		answer, err := s.Positions(t.Context(), Want{}, "a", "")
 		return err == nil && answer.Tier == "redis" && !answer.Degraded
 	}, 5*time.Second, time.Millisecond, "it comes back by itself")
+}
+
+// pinged is a tier whose looks are counted.
+type pinged struct {
+	*scripted
+	looks, pings atomic.Int64
+}
+
+func (p *pinged) At(ctx context.Context) (At, error) {
+	p.looks.Add(1)
+	return p.scripted.At(ctx)
+}
+
+func (p *pinged) Ping(ctx context.Context) error {
+	p.pings.Add(1)
+	_, err := p.scripted.At(ctx)
+	return err
+}
+
+// TestPingerIsPingedBetweenLooks: a ping finds an outage as fast as a look does,
+// looks go on, and what is lost is looked at until it is back.
+func TestPingerIsPingedBetweenLooks(t *testing.T) {
+	tier := &pinged{scripted: &scripted{name: "redis", at: At{Sequence: 10}}}
+	s := newSource(tier)
+	for range 7 {
+		s.watch(t.Context())
+	}
+	require.EqualValues(t, []int64{3, 4}, []int64{tier.looks.Load(), tier.pings.Load()})
+	require.Equal(t, At{Sequence: 10}, s.last.Load().at)
+	tier.set(func(s *scripted) { s.err, s.at = errors.New("lost"), At{} })
+	s.watch(t.Context()) // a ping
+	require.EqualValues(t, 5, tier.pings.Load())
+	require.ErrorContains(t, s.last.Load().err, "lost")
+	tier.set(func(s *scripted) { s.err, s.at = nil, At{Sequence: 12} })
+	s.watch(t.Context()) // no ping: where it is now is not known
+	require.EqualValues(t, 5, tier.pings.Load())
+	require.NoError(t, s.last.Load().err)
+	require.EqualValues(t, 12, s.last.Load().at.Sequence)
 }
 
 func TestHungTierCostsNobodyMoreThanOnce(t *testing.T) {

@@ -19,6 +19,8 @@ type source struct {
 	last    atomic.Pointer[sight]
 	// beyond tells that the tier holds more than the log does.
 	beyond atomic.Bool
+	// looks counts those of the watch.
+	looks int
 }
 
 // sight is what was last seen of a tier.
@@ -70,9 +72,19 @@ func (s *source) outrun(end uint64, looked time.Time) {
 	}
 }
 
-// watch looks where the tier is and whether it answers.
+// pingsALook is how often a Pinger is asked only whether it answers before it is
+// asked where it is again.
+const pingsALook = 2
+
+// watch looks where the tier is and whether it answers. It is for one at a time.
 func (s *source) watch(ctx context.Context) {
-	_, _ = s.through(ctx, probeBound, s.tier.At) // remembered in last
+	look := s.tier.At
+	seen := s.last.Load()
+	if tier, pings := s.tier.(Pinger); pings && seen.err == nil && s.looks%(pingsALook+1) != 0 {
+		look = func(ctx context.Context) (At, error) { return seen.at, tier.Ping(ctx) }
+	}
+	s.looks++
+	_, _ = s.through(ctx, probeBound, look) // remembered in last
 }
 
 func (s *source) through(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {

@@ -130,7 +130,7 @@ func (t *Tier) bring(ctx context.Context, now state, b projector.Batch, rows row
 		if !t.holds(next) {
 			return fmt.Errorf("another writer made our rows void: %w", projector.ErrConflict)
 		}
-		p.count(brought.number)
+		p.count(brought.number, len(rows.stocks) > 0)
 		p.Stocks = mark(p.Stocks, revised, brought.number)
 		t.give(next, p) // for the next batch, so that it needs no step of its own
 		return nil

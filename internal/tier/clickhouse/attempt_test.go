@@ -82,7 +82,7 @@ func requireContents(t *testing.T, tier *Tier, upto uint64) {
 	require.EqualValues(t, len(folded.Klines("600000.SH")), bars)
 	require.Equal(t, bars, days)
 
-	r := &Reader{store: tier.store, fills: newFills()}
+	r := newReader(tier.store)
 	found, seen, err := r.Klines(t.Context(), query.KlineQuery{Stocks: []string{"600000.SH"}})
 	require.NoError(t, err)
 	require.Equal(t, upto, seen.Sequence)

@@ -61,7 +61,7 @@ type store struct {
 	takeOver bool
 	// ready remembers that the tables were there once.
 	ready   atomic.Bool
-	sweeper sweeper
+	sweeper background
 }
 
 // Tier is the live tier in one database of one ClickHouse server.

@@ -8,11 +8,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/query"
@@ -21,14 +21,17 @@ import (
 // Reader reads the live contents and writes nothing. It is safe for concurrent
 // use.
 type Reader struct {
-	store *store
-	seen  atomic.Pointer[state]
-	fills fills
+	store  *store
+	seen   atomic.Pointer[state]
+	trades trades
+	bars   bars
+	warm   sync.Once
 }
 
 var (
 	_ query.TradeReader = (*Reader)(nil)
 	_ query.KlineReader = (*Reader)(nil)
+	_ query.Pinger      = (*Reader)(nil)
 )
 
 // NewReader makes a reader; the server need not be there yet. The error is
@@ -45,23 +48,40 @@ func NewReader(dsn string) (*Reader, error) {
 	if err != nil {
 		return nil, errDSN
 	}
-	return &Reader{store: &store{conn: conn, options: options, database: options.Auth.Database}, fills: newFills()}, nil
+	return newReader(&store{conn: conn, options: options, database: options.Auth.Database}), nil
 }
+
+func newReader(s *store) *Reader { return &Reader{store: s} }
 
 // Name implements query.Tier.
 func (r *Reader) Name() string { return "clickhouse" }
 
-// Close implements query.Tier.
-func (r *Reader) Close() error { return r.store.conn.Close() }
+// Close implements query.Tier. It ends what runs in the background.
+func (r *Reader) Close() error {
+	r.trades.reading.close()
+	r.bars.reading.close()
+	return r.store.conn.Close()
+}
 
-// At implements query.Tier.
+// At implements query.Tier. The first one that finds something has it kept, so
+// that no read pays for that.
 func (r *Reader) At(ctx context.Context) (query.At, error) {
 	p, err := r.store.placeNow(ctx, 0)
 	if err != nil {
 		return query.At{}, wrap("read checkpoint", err)
 	}
+	if p != nil {
+		r.warm.Do(func() {
+			r.keepBars(ctx)
+			r.keepTrades(ctx)
+		})
+	}
 	return p.at(), nil
 }
+
+// Ping implements query.Pinger: At is a query, which takes the server threads and
+// milliseconds.
+func (r *Reader) Ping(ctx context.Context) error { return wrapIf("ping", r.store.conn.Ping(ctx)) }
 
 func (p *place) at() query.At {
 	if p == nil {
@@ -77,8 +97,10 @@ const attempts = 4
 // It tries the state that was seen last: while that still counts afterwards, the
 // look before is spared. Rows that f needs may be cleaned away once a newer state
 // counts: the look afterwards tells. What f read in vain is never returned: the
-// tier may be empty by then.
-func snapshot[T any](ctx context.Context, r *Reader, op string, f func(p *place) (T, error)) (T, query.At, error) {
+// tier may be empty by then. What f reads changes only when upto does, so it is
+// of the newer state, too, while that is the same: then nobody waits for events
+// of other kinds to pause.
+func snapshot[T any](ctx context.Context, r *Reader, op string, upto func(*place) uint64, f func(p *place) (T, error)) (T, query.At, error) {
 	var none T
 	now, fresh := r.seen.Load(), false
 	for range attempts {
@@ -102,8 +124,12 @@ func snapshot[T any](ctx context.Context, r *Reader, op string, f func(p *place)
 		r.seen.Store(&after)
 		still := after.of(p.Generation)
 		whole := still != nil && still.Swept <= p.Upto && still.Repairs == p.Repairs
-		if after.Revision == now.Revision || fresh && whole {
+		switch {
+		// Where the tier was emptied, revisions began anew: then there is none still.
+		case after.Revision == now.Revision && still != nil || fresh && whole:
 			return value, p.at(), nil
+		case whole && still == after.Live && upto(still) == upto(p):
+			return value, still.at(), nil
 		}
 		now, fresh = &after, true
 	}
@@ -112,11 +138,21 @@ func snapshot[T any](ctx context.Context, r *Reader, op string, f func(p *place)
 
 // Klines implements query.KlineReader.
 func (r *Reader) Klines(ctx context.Context, q query.KlineQuery) (map[string][]events.Bar, query.At, error) {
-	return snapshot(ctx, r, "read klines", func(p *place) (map[string][]events.Bar, error) {
-		if q.Last > 0 && q.From == 0 {
-			return r.newest(ctx, p, q)
+	return snapshot(ctx, r, "read klines", (*place).klinesUpto, func(p *place) (map[string][]events.Bar, error) {
+		kept := r.keptBars(ctx, p, q)
+		found, left := kept.pick(q)
+		if len(left) == 0 {
+			return found, nil
 		}
-		return r.klines(ctx, p, q)
+		rest := q
+		rest.Stocks = left
+		read := r.klines
+		if q.Last > 0 && q.From == 0 && !kept.reaches(nearly(q)) {
+			read = r.newest
+		}
+		queried, err := read(ctx, p, rest)
+		maps.Copy(found, queried)
+		return found, err
 	})
 }
 
@@ -150,32 +186,46 @@ func nearly(q query.KlineQuery) events.Date {
 
 func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[string][]events.Bar, error) {
 	quoted := make([]string, len(q.Stocks))
+	several := false
 	for i, stock := range q.Stocks {
 		quoted[i] = quoteText(stock)
+		several = several || p.Stocks[stock] > 0
 	}
-	where := p.visible() + " AND stock_code IN (" + strings.Join(quoted, ",") + ")"
+	where := "stock_code IN (" + strings.Join(quoted, ",") + ")"
 	if q.From != 0 {
 		where += fmt.Sprintf(" AND date >= '%s'", q.From)
 	}
 	if q.To != 0 {
 		where += fmt.Sprintf(" AND date <= '%s'", q.To)
 	}
-	// Only stocks that the state lists have several rows a day, or removed ones.
-	from := "tapedeck_daily_kline PREWHERE " + where
-	if slices.ContainsFunc(q.Stocks, func(stock string) bool { return p.Stocks[stock] > 0 }) {
-		from = "(SELECT * FROM " + from + " ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date) WHERE removed = 0"
-	}
+	from := klinesAt(p, where, several)
 	if q.Last > 0 {
 		// Not by stock_code first: to read in that order, the server merges every
 		// part there is.
 		from += fmt.Sprintf(" ORDER BY date DESC LIMIT %d BY stock_code", q.Last)
 	}
+	return r.queryBars(ctx, from)
+}
+
+// klinesAt is the relation of the klines that count and are where. Only stocks
+// that the place lists have several rows a day, or removed ones; several tells
+// that there may be any of those.
+func klinesAt(p *place, where string, several bool) string {
+	from := "tapedeck_daily_kline PREWHERE " + p.visible() + " AND " + where
+	if several {
+		from = "(SELECT * FROM " + from + " ORDER BY stock_code, date, attempt DESC LIMIT 1 BY stock_code, date) WHERE removed = 0"
+	}
+	return from
+}
+
+// queryBars lists the bars of a relation by stock, the oldest first.
+func (r *Reader) queryBars(ctx context.Context, from string) (map[string][]events.Bar, error) {
 	rows, err := r.store.conn.Query(ctx, "SELECT stock_code, toYYYYMMDD(date), reinterpretAsInt64(open), reinterpretAsInt64(high), reinterpretAsInt64(low), reinterpretAsInt64(close), volume, reinterpretAsInt64(amount) FROM "+from)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	found := make(map[string][]events.Bar, len(q.Stocks))
+	found := make(map[string][]events.Bar)
 	for rows.Next() {
 		var stock string
 		var day uint32
@@ -193,81 +243,4 @@ func (r *Reader) klines(ctx context.Context, p *place, q query.KlineQuery) (map[
 		slices.SortFunc(bars, func(a, b events.Bar) int { return cmp.Compare(a.Date, b.Date) })
 	}
 	return found, rows.Err()
-}
-
-// second is traded_at in seconds since 1970, which no trade is before;
-// toUnixTimestamp ends in 2106.
-const second = "intDiv(toUnixTimestamp64Micro(timestamp), 1000000)"
-
-// tradesAt is the relation of the trades that count and pass a filter. Where
-// repairs may have left several rows of one trade, the newest is picked before
-// anything else is looked at.
-//
-// PREWHERE is written out, here and for klines: to choose it by itself, the
-// server (26.7) reads statistics of every part there is, which takes longer than
-// all else.
-func tradesAt(p *place, f query.TradeFilter) string {
-	var passes []string
-	is := func(column, value string) {
-		if value != "" {
-			passes = append(passes, column+" = "+quoteText(value))
-		}
-	}
-	is("account_id", f.Account)
-	is("stock_code", f.Stock)
-	is("strategy_name", f.Strategy)
-	// The server's 'Asia/Shanghai' had summer time until 1991, events.Zone has none.
-	if f.From != 0 {
-		passes = append(passes, fmt.Sprintf("timestamp >= fromUnixTimestamp64Micro(%d)", f.From.Time().UnixMicro()))
-	}
-	if f.To != 0 {
-		passes = append(passes, fmt.Sprintf("timestamp < fromUnixTimestamp64Micro(%d)", f.To.Time().AddDate(0, 0, 1).UnixMicro()))
-	}
-	from := "tapedeck_trade PREWHERE " + p.visible()
-	if len(p.Accounts) > 0 {
-		from = "(SELECT * FROM tapedeck_trade PREWHERE " + p.visible() + " ORDER BY sequence, attempt DESC LIMIT 1 BY sequence) WHERE removed = 0"
-	}
-	return strings.Join(append([]string{from}, passes...), " AND ")
-}
-
-// Trades implements query.TradeReader.
-func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
-	return snapshot(ctx, r, "read trades", func(p *place) ([]query.Trade, error) {
-		statement := "SELECT sequence, toUnixTimestamp64Micro(timestamp), account_id, stock_code, stock_name, order_type, price_type, strategy_name, " +
-			"reinterpretAsInt64(price), volume, reinterpretAsInt64(amount), remark, order_id FROM " + tradesAt(p, f) + " ORDER BY " + second + " DESC, sequence DESC"
-		if f.Limit > 0 {
-			statement += fmt.Sprintf(" LIMIT %d", f.Limit)
-		}
-		return collect(ctx, r.store.conn, statement, scanWhole)
-	})
-}
-
-func scanWhole(rows driver.Rows, t *query.Trade) error {
-	var micros, price, amount int64
-	var volume uint64
-	var orderType, priceType string
-	err := rows.Scan(&t.Sequence, &micros, &t.AccountID, &t.StockCode, &t.StockName, &orderType, &priceType, &t.StrategyName,
-		&price, &volume, &amount, &t.Remark, &t.OrderID)
-	t.Whole, t.TradedAt = true, time.UnixMicro(micros).In(events.Zone)
-	t.OrderType, t.PriceType = events.OrderType(orderType), events.PriceType(priceType)
-	t.Price, t.Volume, t.Amount = events.Price(price), int64(volume), events.Money(amount)
-	return err
-}
-
-// collect lists what a statement finds.
-func collect[T any](ctx context.Context, conn driver.Conn, statement string, scan func(driver.Rows, *T) error) ([]T, error) {
-	rows, err := conn.Query(ctx, statement)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		var item T
-		if err := scan(rows, &item); err != nil {
-			return nil, err
-		}
-		list = append(list, item)
-	}
-	return list, rows.Err()
 }

@@ -78,7 +78,7 @@ func TestMomentsOfAllYears(t *testing.T) {
 		}})
 	}
 	require.NoError(t, tier.Apply(t.Context(), b))
-	r := &Reader{store: tier.store, fills: newFills()}
+	r := newReader(tier.store)
 	days := []events.Date{0, 19000101, 19891231, 19900101, 19910630, 19910701, 19910702, 20250102, 20250103, 21060207, 21100106, 21100107, 22001231}
 	for _, from := range days {
 		for _, to := range days {
@@ -167,7 +167,7 @@ func TestNewestBars(t *testing.T) {
 			return
 		}
 		require.NoError(rt, writer.Repair(ctx, checkpoint(sequence), removals))
-		r := &Reader{store: tier.store, fills: newFills()}
+		r := newReader(tier.store)
 		for range 6 {
 			q := query.KlineQuery{Stocks: stocks[rapid.IntRange(0, 2).Draw(rt, "since"):], Last: rapid.SampledFrom([]int{0, 1, 2, 7, 60, 500}).Draw(rt, "last")}
 			if rapid.Bool().Draw(rt, "from") {

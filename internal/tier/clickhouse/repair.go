@@ -54,7 +54,7 @@ func (t *Tier) Repair(ctx context.Context, at eventlog.Checkpoint, changes []pro
 		if p.Generation != as.generation || !slices.Contains(p.Pending, as.number) {
 			return fmt.Errorf("another writer made our rows void: %w", projector.ErrConflict)
 		}
-		p.count(as.number)
+		p.count(as.number, len(r.klines.sequence) > 0)
 		p.Stocks = mark(p.Stocks, slices.Sorted(maps.Keys(r.stocks)), as.number)
 		p.Accounts = mark(p.Accounts, slices.Sorted(maps.Keys(r.accounts)), as.number)
 		if len(r.trades.sequence) > 0 {

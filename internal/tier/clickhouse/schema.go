@@ -99,6 +99,9 @@ func (s *store) ensureTables(ctx context.Context) error {
 	if err := s.makeRoom(ctx, found); err != nil {
 		return err
 	}
+	if s.ready.Load() && !found.missing(tableNames) && !found.missing(viewNames) {
+		return nil // who migrates them under us writes the schema into the state
+	}
 	version := 0
 	if found[schemaTable] != "" {
 		if version, err = s.version(ctx); err != nil {

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -39,6 +40,9 @@ type place struct {
 	// dead number stays for ever: its rows may still arrive.
 	Upto uint64   `json:"upto"`
 	Dead []uint64 `json:"dead,omitzero"`
+	// Klines is the newest of the attempts that count and changed any kline, or a
+	// newer one; 0 is unknown: programs that do not know the field drop it.
+	Klines uint64 `json:"klines,omitzero"`
 	// Pending are the attempts that were given out and not decided.
 	Pending []uint64 `json:"pending,omitzero"`
 	// Stocks and Accounts name what may have several rows for one key, and the
@@ -102,7 +106,11 @@ func (p *place) moveTo(at eventlog.Checkpoint) { p.Sequence, p.Chain = at.Sequen
 
 // count makes the rows of an attempt part of the contents, and those of all
 // others that are pending never.
-func (p *place) count(attempt uint64) {
+func (p *place) count(attempt uint64, klines bool) {
+	p.Klines = p.klinesUpto()
+	if klines {
+		p.Klines = attempt
+	}
 	for _, other := range p.Pending {
 		if other != attempt {
 			p.Dead = append(p.Dead, other)
@@ -110,6 +118,12 @@ func (p *place) count(attempt uint64) {
 	}
 	p.Upto, p.Pending = attempt, nil
 }
+
+// tradesUpto and klinesUpto tell contents apart: from one place to a later one
+// of the generation no trade, or no kline, changed while theirs is the same. For
+// trades that holds between repairs.
+func (p *place) tradesUpto() uint64 { return p.Upto }
+func (p *place) klinesUpto() uint64 { return cmp.Or(p.Klines, p.Upto) }
 
 // visible is the condition that picks the rows that count.
 func (p *place) visible() string {

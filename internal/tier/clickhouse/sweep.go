@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -19,47 +18,6 @@ const (
 	// statesKept is in units of the partitions of tapedeck_state.
 	statesKept = 2
 )
-
-// sweeper runs one sweep at a time beside whoever applies.
-type sweeper struct {
-	mu      sync.Mutex
-	stop    context.CancelFunc // of the sweep that runs
-	closed  bool
-	running sync.WaitGroup
-}
-
-// start runs f unless another sweep runs still; ctx gives its values only.
-func (s *sweeper) start(ctx context.Context, f func(ctx context.Context)) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.stop != nil {
-		return false
-	}
-	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.running.Go(func() {
-		defer s.ended()
-		f(ctx)
-	})
-	return true
-}
-
-func (s *sweeper) ended() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stop()
-	s.stop = nil
-}
-
-// close ends the sweep that runs, waits for it and lets no other begin.
-func (s *sweeper) close() {
-	s.mu.Lock()
-	s.closed = true
-	if s.stop != nil {
-		s.stop()
-	}
-	s.mu.Unlock()
-	s.running.Wait()
-}
 
 // sweepNowAndThen starts a sweep when it is time; nobody waits for it. One that
 // fails is told, and no reason to stop: the next one begins where it ended.

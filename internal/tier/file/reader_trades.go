@@ -20,14 +20,7 @@ import (
 // query.Trade. A filter by strategy wraps query.ErrLacks.
 func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
 	var list []query.Trade
-	at, err := r.deals(ctx, f, func(trades []query.Trade) {
-		list = list[:0]
-		for _, t := range trades {
-			if f.Matches(&t.TradeRecorded) {
-				list = append(list, t)
-			}
-		}
-	})
+	at, err := r.deals(ctx, f, func(trades []query.Trade) { list = trades })
 	// Deals of one account stand in the order of their sequences: of one second,
 	// the last is the newest. How those of several accounts do is not known.
 	slices.Reverse(list)
@@ -55,7 +48,7 @@ func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.StockF
 			if n < 0 {
 				n = len(trades)
 			}
-			all = append(all, query.StockFills{Account: account, Stock: stock, Fills: query.AppendFills(nil, trades[:n], f)})
+			all = append(all, query.StockFills{Account: account, Stock: stock, Fills: query.AppendFills(nil, trades[:n], query.TradeFilter{})})
 			trades = trades[n:]
 		}
 	})
@@ -75,17 +68,33 @@ func (r *Reader) deals(ctx context.Context, f query.TradeFilter, use func([]quer
 			if path.Base(name) != silverquant.DealsFile || f.Account != "" && f.Account != account {
 				continue
 			}
-			of, err := of(r, m, name, func(raw []byte) ([]query.Trade, error) {
-				return all(silverquant.ReadDeals(name, bytes.NewReader(raw)), func(d silverquant.Deal) query.Trade { return asTrade(account, d.Deal) })
-			})
+			of, err := of(r, m, name, func(raw []byte) (*deals, error) { return readDeals(account, name, raw) })
 			if err != nil {
 				return err
 			}
-			trades = append(trades, of...)
+			if of != nil {
+				trades = of.packed.AppendMatches(trades, of.list, f)
+			}
 		}
 		use(trades)
 		return nil
 	})
+}
+
+// deals are those of one file.
+type deals struct {
+	packed query.Packed
+	list   []query.PackedTrade
+}
+
+func readDeals(account, name string, raw []byte) (*deals, error) {
+	d := new(deals)
+	var err error
+	d.list, err = all(silverquant.ReadDeals(name, bytes.NewReader(raw)), func(deal silverquant.Deal) query.PackedTrade {
+		trade := asTrade(account, deal.Deal)
+		return d.packed.Add(&trade)
+	})
+	return d, err
 }
 
 // asTrade is what a deal says of a trade.
@@ -93,7 +102,7 @@ func asTrade(account string, d book.Deal) query.Trade {
 	clock, _ := time.Parse(time.TimeOnly, d.Time) // silverquant parsed it
 	at := d.Date.Time().Add(time.Duration(clock.Hour())*time.Hour + time.Duration(clock.Minute())*time.Minute + time.Duration(clock.Second())*time.Second)
 	return query.Trade{TradeRecorded: events.TradeRecorded{
-		AccountID: account, StockCode: strings.Clone(d.StockCode), StockName: strings.Clone(d.StockName), OrderType: d.OrderType, PriceType: d.PriceType,
-		Price: d.Price, Volume: d.Volume, Amount: query.AmountOf(d.Price, d.Volume), Remark: strings.Clone(d.Remark), TradedAt: at,
+		AccountID: account, StockCode: d.StockCode, StockName: d.StockName, OrderType: d.OrderType, PriceType: d.PriceType,
+		Price: d.Price, Volume: d.Volume, Amount: query.AmountOf(d.Price, d.Volume), Remark: d.Remark, TradedAt: at,
 	}}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
-	"github.com/seed-744e3d1b/tapedeck/internal/query"
 )
 
 // keptChanges is how many of the newest changes a Reader remembers at least:
@@ -73,26 +72,8 @@ func (r *Reader) LastTrades(days, most int) events.Date {
 	}
 	for ; ; days /= 2 {
 		from := events.DateOf(r.changes.newest.AddDate(0, 0, 1-days))
-		if days <= 1 || r.tradesSince(from) <= most {
+		if days <= 1 || r.trades.Since(from) <= most {
 			return from
 		}
 	}
-}
-
-func (r *Reader) tradesSince(day events.Date) (n int) {
-	for _, stocks := range r.trades {
-		for _, trades := range stocks {
-			n += len(since(trades, day))
-		}
-	}
-	return n
-}
-
-// since are the trades of a day and later; 0 is all.
-func since(trades []query.Trade, day events.Date) []query.Trade {
-	if day == 0 {
-		return trades
-	}
-	first, _ := slices.BinarySearchFunc(trades, day.Time().Unix(), func(t query.Trade, second int64) int { return cmp.Compare(t.TradedAt.Unix(), second) })
-	return trades[first:]
 }

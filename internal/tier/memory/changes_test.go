@@ -47,7 +47,9 @@ func TestLastTradesAreNotTooMany(t *testing.T) {
 	day := time.Date(2025, 3, 1, 10, 0, 0, 0, events.Zone)
 	for i := range 30 {
 		for n := range 10 {
-			r.addTrade(uint64(10*i+n+1), &events.TradeRecorded{AccountID: "acc-01", StockCode: "600000.SH", TradedAt: day.AddDate(0, 0, i)})
+			trade := events.TradeRecorded{AccountID: "acc-01", StockCode: "600000.SH", TradedAt: day.AddDate(0, 0, i)}
+			r.changes.traded(trade.TradedAt)
+			r.trades.Add(&query.Trade{Sequence: uint64(10*i + n + 1), TradeRecorded: trade})
 		}
 	}
 	newest := day.AddDate(0, 0, 29)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unique"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 	"github.com/seed-744e3d1b/tapedeck/internal/book"
@@ -18,7 +17,7 @@ import (
 	"github.com/seed-744e3d1b/tapedeck/internal/query"
 )
 
-// Keep says what a Reader keeps besides positions and records: about 300 bytes
+// Keep says what a Reader keeps besides positions and records: about 100 bytes
 // a trade and 60 a bar.
 type Keep struct{ Trades, Klines bool }
 
@@ -33,10 +32,9 @@ type Reader struct {
 	tier *Tier
 	// fault is why this must not be trusted: the log is not the one that it was
 	// filled from.
-	fault error
-	ready bool
-	// trades are by account, then stock, in the order of query.TradeReader.Fills.
-	trades map[string]map[string][]query.Trade
+	fault  error
+	ready  bool
+	trades query.KeptTrades
 	// klines are by stock, oldest first.
 	klines  map[string][]events.Bar
 	changes changes
@@ -52,8 +50,7 @@ var (
 // NewReader makes an empty reader.
 func NewReader(keep Keep) *Reader {
 	return &Reader{
-		keep: keep, tier: New(nil), fault: query.ErrNotReady,
-		trades: make(map[string]map[string][]query.Trade), klines: make(map[string][]events.Bar),
+		keep: keep, tier: New(nil), fault: query.ErrNotReady, klines: make(map[string][]events.Bar),
 	}
 }
 
@@ -124,7 +121,8 @@ func (f *filling) Apply(ctx context.Context, b projector.Batch) error {
 		switch d := e.Data.(type) {
 		case *events.TradeRecorded:
 			if r.keep.Trades {
-				r.addTrade(e.Sequence, d)
+				r.changes.traded(d.TradedAt)
+				r.trades.Add(&query.Trade{Sequence: e.Sequence, Whole: true, TradeRecorded: *d})
 			}
 		case *events.KlineRecorded:
 			if r.keep.Klines {
@@ -138,25 +136,6 @@ func (f *filling) Apply(ctx context.Context, b projector.Batch) error {
 		r.ready, r.fault = true, nil
 	}
 	return nil
-}
-
-func (r *Reader) addTrade(sequence uint64, d *events.TradeRecorded) {
-	t := query.Trade{Sequence: sequence, Whole: true, TradeRecorded: *d}
-	for _, text := range []*string{&t.AccountID, &t.StockCode, &t.StockName, &t.StrategyName, &t.Remark} {
-		*text = unique.Make(*text).Value() // the same few, again and again
-	}
-	r.changes.traded(t.TradedAt)
-	of := r.trades[t.AccountID]
-	if of == nil {
-		of = make(map[string][]query.Trade)
-		r.trades[t.AccountID] = of
-	}
-	list := of[t.StockCode]
-	// Behind all of the same second: their sequences are lower.
-	place, _ := slices.BinarySearchFunc(list, t.TradedAt.Unix()+1, func(x query.Trade, second int64) int {
-		return cmp.Compare(x.TradedAt.Unix(), second)
-	})
-	of[t.StockCode] = slices.Insert(list, place, t)
 }
 
 // merge puts bars into a list by date, replacing those of the same date.
@@ -240,50 +219,23 @@ func listed[T any](r *Reader, pick func(*book.Book) []T) ([]T, query.At, error) 
 var errNotKept = fmt.Errorf("it is kept in memory only when asked for (--memory): %w", query.ErrLacks)
 
 // Trades implements query.TradeReader.
-func (r *Reader) Trades(_ context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
-	var list []query.Trade
-	at, err := r.eachTrades(f, func(_, _ string, trades []query.Trade) {
-		for i := range trades {
-			if f.Matches(&trades[i].TradeRecorded) {
-				list = append(list, trades[i])
-			}
-		}
-	})
-	slices.SortFunc(list, func(a, b query.Trade) int {
-		return cmp.Or(query.NewestFirst(a, b), cmp.Compare(b.Sequence, a.Sequence))
-	})
-	if f.Limit > 0 && len(list) > f.Limit {
-		list = list[:f.Limit]
-	}
+func (r *Reader) Trades(_ context.Context, f query.TradeFilter) (list []query.Trade, at query.At, err error) {
+	at, err = r.lookAtTrades(func(kept *query.KeptTrades) { list = kept.List(f) })
 	return list, at, err
 }
 
 // Fills implements query.TradeReader.
-func (r *Reader) Fills(_ context.Context, f query.TradeFilter) ([]query.StockFills, query.At, error) {
-	var all []query.StockFills
-	at, err := r.eachTrades(f, func(account, stock string, trades []query.Trade) {
-		all = append(all, query.StockFills{Account: account, Stock: stock, Fills: query.AppendFills(nil, trades, f)})
-	})
+func (r *Reader) Fills(_ context.Context, f query.TradeFilter) (all []query.StockFills, at query.At, err error) {
+	at, err = r.lookAtTrades(func(kept *query.KeptTrades) { all = kept.Fills(f) })
 	return all, at, err
 }
 
-// eachTrades hands over the trades that can pass a filter, those of one account
-// and stock together, oldest first.
-func (r *Reader) eachTrades(f query.TradeFilter, use func(account, stock string, trades []query.Trade)) (query.At, error) {
+func (r *Reader) lookAtTrades(f func(*query.KeptTrades)) (query.At, error) {
 	return r.look(func(*book.Book) error {
 		if !r.keep.Trades {
 			return errNotKept
 		}
-		for account, stocks := range r.trades {
-			if f.Account != "" && f.Account != account {
-				continue
-			}
-			for stock, trades := range stocks {
-				if f.Stock == "" || f.Stock == stock {
-					use(account, stock, since(trades, f.From))
-				}
-			}
-		}
+		f(&r.trades)
 		return nil
 	})
 }

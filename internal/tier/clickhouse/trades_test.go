@@ -44,10 +44,11 @@ func rowOf(e *events.Event, dearer events.Price) projector.Change {
 
 // fillsOf is what a reader shall say of trades in the order of their sequences.
 func fillsOf(tape []*events.Event, f query.TradeFilter) []query.StockFills {
-	by := make(map[stockOf][]query.Trade)
+	type stock struct{ account, stock string }
+	by := make(map[stock][]query.Trade)
 	for _, e := range tape {
 		d := e.Data.(*events.TradeRecorded)
-		of := stockOf{d.AccountID, d.StockCode}
+		of := stock{d.AccountID, d.StockCode}
 		by[of] = append(by[of], query.Trade{TradeRecorded: *d})
 	}
 	var all []query.StockFills
@@ -67,10 +68,36 @@ func sortedFills(all []query.StockFills) []query.StockFills {
 	return all
 }
 
-// TestFillsAreThoseOfTheTrades keeps one reader through batches, repairs, sweeps
+// listed is what a reader shall list of the tape.
+func listed(tape []*events.Event, f query.TradeFilter) []query.Trade {
+	var list []query.Trade
+	for _, e := range tape {
+		if d := e.Data.(*events.TradeRecorded); f.Matches(d) {
+			list = append(list, query.Trade{Sequence: e.Sequence, Whole: true, TradeRecorded: *d})
+		}
+	}
+	slices.SortFunc(list, func(a, b query.Trade) int {
+		return cmp.Or(query.NewestFirst(a, b), cmp.Compare(b.Sequence, a.Sequence))
+	})
+	if f.Limit > 0 && len(list) > f.Limit {
+		list = list[:f.Limit]
+	}
+	return list
+}
+
+// readOnNow lets the next read that misses something begin to read it, and waits
+// for what runs.
+func (r *Reader) readOnNow(t require.TestingT, ctx context.Context) {
+	require.NoError(t, r.trades.reading.wait(ctx))
+	r.trades.mu.Lock()
+	defer r.trades.mu.Unlock()
+	r.trades.began = time.Time{}
+}
+
+// TestTradesAreThoseOfTheTape keeps one reader through batches, repairs, sweeps
 // and rebuilds: what it keeps is always what counts, and what it gave out before
 // does not change.
-func TestFillsAreThoseOfTheTrades(t *testing.T) {
+func TestTradesAreThoseOfTheTape(t *testing.T) {
 	projectortest.Checks(t, 8)
 	tier := open(t, testserver.ClickHouse(t))
 	rapid.Check(t, func(rt *rapid.T) {
@@ -79,7 +106,7 @@ func TestFillsAreThoseOfTheTrades(t *testing.T) {
 			require.NoError(rt, tier.store.conn.Exec(ctx, "TRUNCATE TABLE "+table))
 		}
 		writer := &Tier{store: tier.store}
-		r := &Reader{store: tier.store, fills: newFills()}
+		r := newReader(tier.store)
 		var tape []*events.Event
 		var given, givenWant []query.StockFills
 		upto := func() uint64 { return uint64(len(tape)) }
@@ -98,8 +125,10 @@ func TestFillsAreThoseOfTheTrades(t *testing.T) {
 				n := rapid.IntRange(0, len(tape)-1).Draw(rt, "which")
 				require.NoError(rt, writer.Repair(ctx, checkpoint(upto()), []projector.Change{rowOf(tape[n], 7)}))
 				require.NoError(rt, writer.store.sweep(ctx, 0)) // from now on it is kept
+				r.readOnNow(rt, ctx)
 				_, _, err := r.Fills(ctx, query.TradeFilter{})
 				require.NoError(rt, err)
+				require.NoError(rt, r.trades.reading.wait(ctx))
 				require.NoError(rt, writer.Repair(ctx, checkpoint(upto()), []projector.Change{rowOf(tape[n], 0)}))
 				if rapid.Bool().Draw(rt, "swept") {
 					require.NoError(rt, writer.store.sweep(ctx, 0))
@@ -116,8 +145,17 @@ func TestFillsAreThoseOfTheTrades(t *testing.T) {
 				_, _, err := r.Trades(ctx, query.TradeFilter{Limit: 1})
 				require.NoError(rt, err)
 			},
+			"read on": func() {
+				r.readOnNow(rt, ctx)
+				_, _, err := r.Trades(ctx, query.TradeFilter{Limit: 1})
+				require.NoError(rt, err)
+				require.NoError(rt, r.trades.reading.wait(ctx))
+				now, err := r.store.read(ctx)
+				require.NoError(rt, err)
+				require.Equal(rt, len(now.Live.Accounts) == 0, r.trades.extends(now.Live) && r.trades.at.Upto == now.Live.Upto, "all is kept that can be")
+			},
 		}
-		names := []string{"more", "sweep", "damage and repair", "rebuild", "another read"}
+		names := []string{"more", "sweep", "damage and repair", "rebuild", "another read", "read on"}
 		for range rapid.IntRange(4, 8).Draw(rt, "steps") {
 			steps[rapid.SampledFrom(names).Draw(rt, "step")]()
 			f := query.TradeFilter{
@@ -131,6 +169,11 @@ func TestFillsAreThoseOfTheTrades(t *testing.T) {
 			require.Equal(rt, fillsOf(tape, f), sortedFills(slices.Clone(got)), "%+v", f)
 			require.Equal(rt, givenWant, given, "what a reader has does not change")
 			given, givenWant = got, cloneFills(got)
+			f.Limit = rapid.IntRange(0, 3).Draw(rt, "limit")
+			list, at, err := r.Trades(ctx, f)
+			require.NoError(rt, err)
+			require.Equal(rt, upto(), at.Sequence)
+			require.Equal(rt, listed(tape, f), list, "%+v", f)
 		}
 	})
 }
@@ -140,18 +183,60 @@ func TestFillsAreThoseOfTheTrades(t *testing.T) {
 func TestFillsAreReadOn(t *testing.T) {
 	tier := open(t, testserver.ClickHouse(t))
 	require.NoError(t, tier.Apply(t.Context(), batch(0, 20)))
-	r := &Reader{store: tier.store, fills: newFills()}
+	r := newReader(tier.store)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, err := r.Fills(gone, query.TradeFilter{})
 	require.ErrorIs(t, err, context.Canceled)
-	r.fills.turn <- struct{}{} // it is over
-	<-r.fills.turn
+	require.NoError(t, r.trades.reading.wait(t.Context()))
+	require.False(t, r.keepsNone())
 	all, at, err := r.Fills(t.Context(), query.TradeFilter{})
 	require.NoError(t, err)
 	require.EqualValues(t, 20, at.Sequence)
 	require.Len(t, all, 1)
 	require.Len(t, all[0].Fills, 14)
+}
+
+// TestTooManyTradesAreNotKept: they are queried, until another generation has less.
+func TestTooManyTradesAreNotKept(t *testing.T) {
+	tier := open(t, testserver.ClickHouse(t))
+	ctx := t.Context()
+	r := newReader(tier.store)
+	var tape []*events.Event
+	more := func(n int) {
+		from := len(tape)
+		for range n {
+			d := aTrade()
+			d.TradedAt = d.TradedAt.Add(time.Duration(len(tape)) * time.Second)
+			tape = append(tape, &events.Event{Sequence: uint64(len(tape) + 1), Data: d})
+		}
+		require.NoError(t, tier.Apply(ctx, projector.Batch{From: checkpoint(uint64(from)), To: checkpoint(uint64(len(tape))), Events: tape[from:]}))
+	}
+	check := func(many bool) {
+		t.Helper()
+		require.NoError(t, r.readOn(ctx, 5))
+		require.Equal(t, many, r.trades.many)
+		require.Equal(t, many, r.trades.kept == nil)
+		r.trades.began = time.Now() // nothing is read on beside
+		list, _, err := r.Trades(ctx, query.TradeFilter{})
+		require.NoError(t, err)
+		require.Equal(t, listed(tape, query.TradeFilter{}), list)
+		all, _, err := r.Fills(ctx, query.TradeFilter{})
+		require.NoError(t, err)
+		require.Equal(t, fillsOf(tape, query.TradeFilter{}), sortedFills(all))
+	}
+	more(4)
+	check(false)
+	more(2)
+	check(true)
+	more(1)
+	check(true)
+	shadow, err := tier.Shadow(ctx, "plan")
+	require.NoError(t, err)
+	tape = tape[:5]
+	require.NoError(t, shadow.Apply(ctx, projector.Batch{From: checkpoint(0), To: checkpoint(5), Events: tape}))
+	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
+	check(false)
 }
 
 func cloneFills(all []query.StockFills) []query.StockFills {
