@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-744e3d1b/tapedeck/internal/testserver"
 )
 
 // damage is one thing done to a tier by hand, and the rows that are wrong then.
@@ -233,4 +236,57 @@ func tradeKeys(t testing.TB, answer []byte) map[string]string {
 		keys[fmt.Sprintf("trade/t%d", i+1)] = fmt.Sprintf("trade/%020d", receipts[len(receipts)-6+i].Sequence)
 	}
 	return keys
+}
+
+// TestRebuildMendsUnreadableParts empties ClickHouse's files under it, as a bad
+// disk does: verify says what cannot be read, the projector goes on, and a
+// rebuild mends it.
+func TestRebuildMendsUnreadableParts(t *testing.T) {
+	folder := t.TempDir()
+	d := &deck{ingest: startIngest(t, t.TempDir())}
+	for _, kind := range tierKinds {
+		if kind.name == "clickhouse" {
+			d.tiers = append(d.tiers, newTier(t, kind, testserver.Folder(folder)))
+		}
+	}
+	r := d.named("clickhouse")
+	status, answer := d.ingest.post(t, "application/x-ndjson", damageEvents())
+	require.Equal(t, 200, status, "%s", answer)
+	p := r.project(t, d.ingest.nats)
+	last := d.ingest.log(t).Last
+	projected(t, d.env(), r.name, last)
+
+	db, err := sql.Open("clickhouse", r.url)
+	require.NoError(t, err)
+	defer db.Close()
+	var trades, bars string
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT anyIf(data_paths[1], name = 'tapedeck_trade'), anyIf(data_paths[1], name = 'tapedeck_daily_kline') FROM system.tables WHERE database = 'tapedeck'").Scan(&trades, &bars))
+	for _, table := range []string{trades, bars} {
+		files, err := filepath.Glob(filepath.Join(table, "*", "data.*"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			require.NoError(t, os.Truncate(file, 0))
+		}
+	}
+	_, err = db.ExecContext(t.Context(), "SYSTEM CLEAR MARK CACHE")
+	require.NoError(t, err)
+
+	stdout, stderr, code := run(t, d.env(), "replay", "verify")
+	require.Equal(t, 3, code, "%s%s", stdout, stderr)
+	require.Contains(t, stderr, "replay rebuild --tier clickhouse")
+
+	var more []string // a trade and a revised bar, in the months that cannot be read
+	for i, line := range strings.Split(string(damageEvents()), "\n") {
+		if strings.Contains(line, `"trade.recorded`) || strings.Contains(line, `"kline.recorded`) {
+			line = strings.Replace(line, fmt.Sprintf(`"d-%d"`, i), fmt.Sprintf(`"e-%d"`, i), 1)
+			more = append(more, strings.ReplaceAll(line, "10.500", "10.600"))
+		}
+	}
+	status, answer = d.ingest.post(t, "application/x-ndjson", []byte(strings.Join(more, "\n")))
+	require.Equal(t, 200, status, "%s", answer)
+	p.await(t, d.ingest.log(t).Last, time.Minute)
+	t.Log(mustRun(t, d.env(), "replay", "rebuild", "--tier", "clickhouse"))
+	mustRun(t, d.env(), "replay", "verify")
+	require.Zero(t, p.stop(t))
 }

@@ -119,4 +119,4 @@ FROM (
 )
 WHERE newest.8 = 0;
 
-INSERT INTO tapedeck_schema (version) VALUES (1), (2);
+INSERT INTO tapedeck_schema (version) VALUES (1), (2), (3);

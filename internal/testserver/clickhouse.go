@@ -64,6 +64,7 @@ func ClickHouse(t T, options ...ClickHouseOption) *Server {
 		args:         config.args,
 		url:          func(addr string) string { return "clickhouse://default:@" + addr + "/tapedeck" },
 		ready:        clickHouseReady,
+		spare:        clickHouseSpare,
 		stopsByStdin: true,
 	})
 }
@@ -190,6 +191,27 @@ func escapeXML(text string) string {
 	var out strings.Builder
 	_ = xml.EscapeText(&out, []byte(text)) // a strings.Builder takes everything
 	return out.String()
+}
+
+// clickHouseSpare is what the inserts and merges that run have reserved, and a
+// little less than the MiB that the engine reserves before it begins another:
+// it refuses that with error 243. libchdb must not meet ENOSPC itself. Where a
+// ClickHouse server ends an insert with an error, it writes on and acknowledges
+// a part that cannot be read: the throw is a comment in its own
+// src/IO/WriteBufferFromFileDescriptor.cpp (chdb-io/chdb, 26.7).
+func clickHouseSpare(s *Server) (int64, error) {
+	options, err := clickhouse.ParseDSN(s.URL())
+	if err != nil {
+		return 0, err
+	}
+	connection, err := clickhouse.Open(options)
+	if err != nil {
+		return 0, err
+	}
+	defer connection.Close()
+	var reserved int64
+	err = connection.QueryRow(context.Background(), "SELECT free_space - unreserved_space FROM system.disks WHERE name = 'default'").Scan(&reserved)
+	return reserved + 1<<20 - 4096, err
 }
 
 // clickHouseReady waits until both ports answer, and from our folder: another

@@ -57,6 +57,8 @@ type engine struct {
 	url func(addr string) string
 	// ready returns nil once the server answers as it should.
 	ready func(ctx context.Context, s *Server) error
+	// spare, if any, is how many bytes FillDisk leaves free.
+	spare func(s *Server) (int64, error)
 	// stopsByStdin: the end of its input asks it to shut down, not SIGTERM.
 	stopsByStdin bool
 }

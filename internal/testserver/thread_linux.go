@@ -3,6 +3,7 @@ package testserver
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -78,4 +79,13 @@ func awaitStop(pid int) error {
 			return err
 		}
 	}
+}
+
+// freeBytes is the free space of the disk that dir is on.
+func freeBytes(dir string) (int64, error) {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return int64(disk.Bavail) * disk.Bsize, nil
 }

@@ -26,3 +26,5 @@ func (thread) mount(string, int64) error {
 func bind(*exec.Cmd) {}
 
 func awaitStop(int) error { return nil }
+
+func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }

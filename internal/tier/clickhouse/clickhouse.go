@@ -221,12 +221,26 @@ var (
 	errEmptied = fmt.Errorf("someone emptied the tables: %w", projector.ErrConflict)
 )
 
-const codeUnknownDatabase = 81 // of ClickHouse's error codes
+// Of ClickHouse's error codes (src/Common/ErrorCodes.cpp).
+const (
+	codeCannotReadAll   = 33
+	codeChecksum        = 40
+	codeUnknownDatabase = 81
+	codeCorrupted       = 246
+)
 
 func isCode(err error, code int32) bool {
 	var exception *clickhouse.Exception
 	return errors.As(err, &exception) && exception.Code == code
 }
 
-// wrap names the operation.
-func wrap(op string, err error) error { return fmt.Errorf("clickhouse: %s: %w", op, err) }
+// wrap names the operation, and the way out where the server cannot read what
+// it keeps: bad disks, and parts that were written without room.
+func wrap(op string, err error) error {
+	for _, code := range []int32{codeCannotReadAll, codeChecksum, codeCorrupted} {
+		if isCode(err, code) {
+			return fmt.Errorf("clickhouse: %s: the server cannot read its own files, run replay rebuild --tier clickhouse to write them anew: %w", op, err)
+		}
+	}
+	return fmt.Errorf("clickhouse: %s: %w", op, err)
+}

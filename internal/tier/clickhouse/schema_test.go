@@ -59,6 +59,9 @@ func TestInitScriptIsTheSchema(t *testing.T) {
 	want := schema(t, client, "migrated")
 	require.Len(t, want, 6)
 	require.Equal(t, want, schema(t, client, "tapedeck"))
+	var last [2]uint32 // nothing is left to migrate
+	require.NoError(t, client.QueryRow(t.Context(), "SELECT (SELECT max(version) FROM migrated.tapedeck_schema), (SELECT max(version) FROM tapedeck.tapedeck_schema)").Scan(&last[0], &last[1]))
+	require.Equal(t, last[0], last[1])
 
 	made := open(t, server.URL(), false)
 	apply(t, made, edges(), 0, 4)

@@ -1,5 +1,5 @@
--- On a full disk a merge that nobody syncs commits a part that cannot be read
--- (ClickHouse 26.7); synced, the merge fails and its sources stay.
+-- A merged part is on the disk before it takes the place of its sources: a power
+-- cut then costs neither.
 
 ALTER TABLE tapedeck_state MODIFY SETTING min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
