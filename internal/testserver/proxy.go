@@ -3,6 +3,7 @@ package testserver
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -17,6 +18,7 @@ type ProxyHandle struct {
 	t      T
 	server *Server
 	proxy  *toxiproxy.Proxy
+	faults map[string][]fault // by direction, in the order of the library's chain
 }
 
 // Proxy puts a proxy, in this process, before the server's main door. It stays
@@ -25,7 +27,7 @@ func Proxy(t T, server *Server) *ProxyHandle {
 	t.Helper()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	listen := address(freePorts(t, 1)[0])
-	p := &ProxyHandle{t: t, server: server, proxy: toxiproxy.NewProxy(api, server.engine.name, listen, server.Addr())}
+	p := &ProxyHandle{t: t, server: server, faults: make(map[string][]fault), proxy: toxiproxy.NewProxy(api, server.engine.name, listen, server.Addr())}
 	if err := p.proxy.Start(); err != nil {
 		t.Fatalf("start a proxy for %s: %v", server.engine.name, err)
 	}
@@ -68,7 +70,9 @@ func (p *ProxyHandle) SlowClose(d time.Duration) {
 // Heal ends all faults. Connections that were closed stay so.
 func (p *ProxyHandle) Heal() {
 	p.t.Helper()
-	p.proxy.Toxics.ResetToxics(context.Background())
+	for direction := range p.faults {
+		p.end(direction, 0)
+	}
 	if p.proxy.Enabled {
 		return
 	}
@@ -77,25 +81,47 @@ func (p *ProxyHandle) Heal() {
 	}
 }
 
+// fault is a toxic in one direction.
+type fault struct {
+	name string
+	text []byte
+}
+
 // add puts a fault into a direction, in the place of an earlier one of its kind.
 func (p *ProxyHandle) add(kind, direction string, attributes map[string]int64) {
 	p.t.Helper()
 	name := kind + "_" + direction
-	toxic, err := json.Marshal(map[string]any{
+	text, err := json.Marshal(map[string]any{
 		"name": name, "type": kind, "stream": direction, "toxicity": 1, "attributes": attributes,
 	})
 	if err != nil {
 		p.t.Fatalf("fault %s: %v", name, err)
 	}
-	toxics := p.proxy.Toxics
-	if toxics.GetToxic(name) != nil {
-		// Not updated: the library would write what its connections read.
-		err = toxics.RemoveToxic(context.Background(), name)
+	place := slices.IndexFunc(p.faults[direction], func(f fault) bool { return f.name == name })
+	if place < 0 {
+		place = len(p.faults[direction])
 	}
-	if err == nil {
-		_, err = toxics.AddToxicJson(bytes.NewReader(toxic))
+	behind := p.end(direction, place) // not updated: the library would write what its connections read
+	for _, f := range append([]fault{{name, text}}, behind[min(1, len(behind)):]...) {
+		if _, err := p.proxy.Toxics.AddToxicJson(bytes.NewReader(f.text)); err != nil {
+			p.t.Fatalf("fault %s: %v", f.name, err)
+		}
+		p.faults[direction] = append(p.faults[direction], f)
 	}
-	if err != nil {
-		p.t.Fatalf("fault %s: %v", name, err)
+}
+
+// end ends the faults of a direction from a place on and returns them. It begins
+// with the last: a connection that is closing keeps the toxics that it has been
+// through (TODO in the library's ToxicLink.RemoveToxic), and one that is taken
+// from before others leaves them where the library then misses one.
+func (p *ProxyHandle) end(direction string, place int) []fault {
+	p.t.Helper()
+	ended := slices.Clone(p.faults[direction][place:])
+	for _, f := range slices.Backward(ended) {
+		if err := p.proxy.Toxics.RemoveToxic(context.Background(), f.name); err != nil {
+			p.t.Fatalf("end fault %s: %v", f.name, err)
+		}
 	}
+	p.faults[direction] = p.faults[direction][:place]
+	return ended
 }

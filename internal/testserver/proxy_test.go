@@ -1,9 +1,12 @@
 package testserver
 
 import (
+	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -105,4 +108,48 @@ func TestProxyKnowsEveryEngine(t *testing.T) {
 	through := *server
 	through.engine.url = func(string) string { return p.URL() }
 	require.NoError(t, mariaDBClient(t, &through).PingContext(t.Context()))
+}
+
+// TestProxyFaultsMeet adds and ends faults while connections come and go. The
+// library ends the process when a connection has other toxics than its proxy.
+func TestProxyFaultsMeet(t *testing.T) {
+	p := Proxy(t, Redis(t))
+	addr := p.Addr()
+	ctx, stop := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				connection, err := net.DialTimeout("tcp", addr, time.Second)
+				if err != nil {
+					continue // cut
+				}
+				_ = connection.SetDeadline(time.Now().Add(20 * time.Millisecond))
+				c := conversation{connection}
+				for c.ping() == nil && rand.IntN(4) > 0 {
+				}
+				connection.Close()
+			}
+		})
+	}
+	for range 400 {
+		if rand.IntN(3) == 0 {
+			p.Heal()
+		}
+		switch rand.IntN(8) {
+		case 0:
+			p.Cut()
+		case 1:
+			p.Reset()
+		case 2, 3, 4:
+			p.Latency(time.Duration(rand.IntN(20))*time.Millisecond, 2*time.Millisecond)
+		default:
+			p.SlowClose(time.Duration(rand.IntN(40)) * time.Millisecond)
+		}
+		<-time.After(time.Duration(rand.IntN(5)) * time.Millisecond)
+	}
+	p.Heal()
+	stop()
+	clients.Wait()
+	require.NoError(t, converse(t, p.Addr()).ping())
 }
