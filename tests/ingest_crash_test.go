@@ -78,6 +78,7 @@ func (c *crashClient) publish(url string, until int, batch func() int, acknowled
 // restart every acknowledged event is on the log exactly once, in the order of
 // its client, at the sequence it was acknowledged with, and the chain holds.
 func TestIngestKilled(t *testing.T) {
+	t.Parallel()
 	random := newRandom(t)
 	dir := t.TempDir()
 	clients := make([]*crashClient, crashClients)

@@ -30,6 +30,7 @@ func pythonCommand(args ...string) *exec.Cmd {
 
 // TestPythonClient runs the Python client's own tests.
 func TestPythonClient(t *testing.T) {
+	t.Parallel()
 	out, err := pythonCommand("-W", "error", "-m", "unittest", "discover", "-t", ".", "-s", "tests").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	t.Logf("%s", out[max(0, len(out)-200):])
@@ -119,6 +120,7 @@ const pythonAccount = `{"specversion":"1.0","id":"account","source":"test","type
 // ingest is killed and restarted five times. All are on the log once, in order,
 // and the strategy never waited for ingest.
 func TestPythonWhileIngestDies(t *testing.T) {
+	t.Parallel()
 	const events, kills = 10_000, 5
 	random := newRandom(t)
 	dir := t.TempDir()
@@ -143,6 +145,7 @@ func TestPythonWhileIngestDies(t *testing.T) {
 // then. The next life goes on with the first event whose call had not returned.
 // All events are on the log once, in order.
 func TestPythonDies(t *testing.T) {
+	t.Parallel()
 	const events, kills = 3000, 8
 	random := newRandom(t)
 	dir, spool := t.TempDir(), filepath.Join(t.TempDir(), "spool")
@@ -179,6 +182,7 @@ func TestPythonDies(t *testing.T) {
 // the end a snapshot of the log says what the folder says, and who watches the
 // folder finds nothing to record: the way back to it is open.
 func TestPythonHelpers(t *testing.T) {
+	t.Parallel()
 	const steps, kills = 400, 6
 	random := newRandom(t)
 	dir, folder := t.TempDir(), t.TempDir()

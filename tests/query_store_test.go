@@ -16,6 +16,7 @@ import (
 
 // TestStoreContract runs the contract of store.Store with every primary.
 func TestStoreContract(t *testing.T) {
+	t.Parallel()
 	d := newDeck(t)
 	d.project(t)
 	c := d.console(t)

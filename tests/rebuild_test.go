@@ -260,6 +260,7 @@ func (r *tier) leftovers(t testing.TB) (names []string) {
 // TestRebuildKilled kills replay at random instants of rebuilds. The command run
 // again ends right, goes on where one was killed, and leaves no shadow.
 func TestRebuildKilled(t *testing.T) {
+	t.Parallel()
 	random := newRandom(t)
 	d := newDeck(t)
 	m := newSeededMarket(random)
@@ -296,6 +297,7 @@ func TestRebuildKilled(t *testing.T) {
 // that they are held, and resume brings everything back to now. Then the same
 // with a sequence.
 func TestRollbackAndResume(t *testing.T) {
+	t.Parallel()
 	d := newDeck(t)
 	var year []byte
 	for _, account := range accounts(t) {

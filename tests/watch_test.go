@@ -312,6 +312,7 @@ func (s *cacheWriter) awaitStep(i *ingest) watchStep {
 // the log's state of the account is what the files held, and nothing is on the
 // log twice.
 func TestWatchedFolderEqualsLog(t *testing.T) {
+	t.Parallel()
 	random := newRandom(t)
 	data, dir := t.TempDir(), t.TempDir()
 	s := newCacheWriter(t, dir, rand.New(rand.NewPCG(random.Uint64(), 0)))

@@ -95,8 +95,9 @@ type TradeFilter struct {
 	Strategy string `query:"strategy" doc:"Only trades whose strategy_name is this; when it is a strategy's code or name, those that carry the other as well. Files do not know it." maxLength:"300"`
 }
 
-func (f *TradeFilter) filter() query.TradeFilter {
-	return query.TradeFilter{Account: f.Account, Stock: f.Stock.code, Strategy: f.Strategy, From: f.From.Date, To: f.To.Date}
+func (a *api) filter(ctx context.Context, f *TradeFilter) (query.TradeFilter, error) {
+	alias, err := a.otherName(ctx, f)
+	return query.TradeFilter{Account: f.Account, Stock: f.Stock.code, Strategy: f.Strategy, Alias: alias, From: f.From.Date, To: f.To.Date}, err
 }
 
 // otherName is what trades of the strategy that the filter names may carry
@@ -125,13 +126,12 @@ func (a *api) trades(h huma.API) {
 			TradeFilter
 			Limit int `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"At most so many."`
 		}) (*body[tradeList], error) {
-			filter := in.filter()
-			filter.Limit = in.Limit
-			other, err := a.otherName(ctx, &in.TradeFilter)
+			filter, err := a.filter(ctx, &in.TradeFilter)
 			if err != nil {
 				return nil, err
 			}
-			got, err := a.router.Trades(ctx, in.want(), filter, other)
+			filter.Limit = in.Limit
+			got, err := a.router.Trades(ctx, in.want(), filter)
 			if err != nil {
 				return nil, err
 			}
@@ -142,11 +142,11 @@ func (a *api) trades(h huma.API) {
 			TradeFilter
 			By string `query:"by" required:"true" enum:"day,month,year,stock"`
 		}) (*body[aggregateAnswer], error) {
-			other, err := a.otherName(ctx, &in.TradeFilter)
+			filter, err := a.filter(ctx, &in.TradeFilter)
 			if err != nil {
 				return nil, err
 			}
-			got, err := a.router.Aggregate(ctx, in.want(), query.Grouping(in.By), in.filter(), other)
+			got, err := a.router.Aggregate(ctx, in.want(), query.Grouping(in.By), filter)
 			if err != nil {
 				return nil, err
 			}
@@ -157,7 +157,7 @@ func (a *api) trades(h huma.API) {
 			Wanted
 			Span
 		}) (*body[statisticsAnswer], error) {
-			got, err := a.router.Aggregate(ctx, in.want(), query.ByAccount, query.TradeFilter{From: in.From.Date, To: in.To.Date}, "")
+			got, err := a.router.Aggregate(ctx, in.want(), query.ByAccount, query.TradeFilter{From: in.From.Date, To: in.To.Date})
 			if err != nil {
 				return nil, err
 			}

@@ -2,10 +2,12 @@ package eventlog_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -213,4 +215,33 @@ func TestADamagedAnchorIsNotGuessedAt(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(n.anchor(), good, 0o600))
 	require.Equal(t, uint64(100), n.writer(t).Info().Last)
+}
+
+// TestInfoNoticesTheLastFrame: what is damaged while the server is down is
+// noticed by a log that stays open, too, though the stream ends where it did.
+func TestInfoNoticesTheLastFrame(t *testing.T) {
+	n := startNode(t)
+	w := n.writer(t)
+	frames := appendFrames(t, w, repeat(10, 10)...)
+	closeWriter(t, w)
+	addr := strings.TrimPrefix(n.server.ClientURL(), "nats://")
+	l := n.open(t)
+	for range 2 {
+		info, err := l.Info(background(t))
+		require.NoError(t, err)
+		require.EqualValues(t, 100, info.Last)
+	}
+	n.stop(t)
+	data, err := os.ReadFile(n.block(t))
+	require.NoError(t, err)
+	place := bytes.Index(data, frames[9].Payload)
+	require.Positive(t, place)
+	data[place+20] ^= 1
+	require.NoError(t, os.WriteFile(n.block(t), data, 0o600))
+	n.start(t, addr)
+	require.Eventually(t, func() bool {
+		_, err = l.Info(background(t))
+		return !errors.Is(err, eventlog.ErrUnreachable)
+	}, 20*time.Second, 50*time.Millisecond)
+	require.ErrorAs(t, err, new(*eventlog.CorruptError))
 }

@@ -193,6 +193,7 @@ func (l *Log) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alive, l.sever = context.WithCancel(context.Background())
+	l.seen = lastMessage{} // perhaps the disk under a restarted server was damaged
 }
 
 // info completes the stream's state with its last frame.

@@ -2,7 +2,9 @@ package query
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/seed-744e3d1b/tapedeck/events"
 )
@@ -37,6 +39,9 @@ func (k *KeptTrades) Add(t *Trade) {
 // Len is how many there are.
 func (k *KeptTrades) Len() int { return k.n }
 
+// Bytes is about how much memory they take.
+func (k *KeptTrades) Bytes() int { return k.n*int(unsafe.Sizeof(PackedTrade{})) + len(k.packed.bytes) }
+
 // Since counts those of a day and later; 0 is all.
 func (k *KeptTrades) Since(day events.Date) (n int) {
 	k.each(TradeFilter{From: day}, func(_, _ string, trades []PackedTrade) { n += len(trades) })
@@ -47,19 +52,32 @@ func (k *KeptTrades) Since(day events.Date) (n int) {
 func (k *KeptTrades) List(f TradeFilter) []Trade {
 	passes := k.packed.passes(f)
 	var found []*PackedTrade
+	oldest := int64(math.MinInt64) // what is older is not among the newest
+	newest := func() {
+		slices.SortFunc(found, func(a, b *PackedTrade) int {
+			return cmp.Or(cmp.Compare(b.Second(), a.Second()), cmp.Compare(b.sequence, a.sequence))
+		})
+		if f.Limit > 0 && len(found) >= f.Limit {
+			found = found[:f.Limit]
+			oldest = found[f.Limit-1].Second()
+		}
+	}
 	k.each(f, func(_, _ string, trades []PackedTrade) {
-		for i := range trades {
-			if passes(&trades[i]) {
-				found = append(found, &trades[i])
+		enough := len(found) + f.Limit
+		for i := range slices.Backward(trades) {
+			t := &trades[i]
+			if f.Limit > 0 && (len(found) == enough || t.Second() < oldest) {
+				break
+			}
+			if passes(t) {
+				found = append(found, t)
 			}
 		}
+		if f.Limit > 0 && len(found) >= 4*f.Limit {
+			newest()
+		}
 	})
-	slices.SortFunc(found, func(a, b *PackedTrade) int {
-		return cmp.Or(cmp.Compare(b.Second(), a.Second()), cmp.Compare(b.sequence, a.sequence))
-	})
-	if f.Limit > 0 && len(found) > f.Limit {
-		found = found[:f.Limit]
-	}
+	newest()
 	list := slices.Grow([]Trade(nil), len(found))
 	for _, t := range found {
 		list = append(list, k.packed.trade(t))

@@ -82,7 +82,8 @@ type TierStatus struct {
 	Error error
 }
 
-// Status tells what the last look, less than half a second ago, found.
+// Status tells what the last look found: less than half a second ago whether a
+// tier answers, and where it is, or was at a read since, about a second ago.
 func (r *Router) Status() Status {
 	var status Status
 	r.ends.mu.Lock()

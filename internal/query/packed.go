@@ -19,21 +19,28 @@ type Packed struct {
 	// texts are the few that stand in trades again and again.
 	texts []string
 	ids   map[string]uint32
-	// orders are the order ids, one behind the other.
-	orders []byte
+	// bytes are the texts of single trades, one behind the other: their order
+	// ids, and remarks where those are many.
+	bytes []byte
 }
+
+// fewTexts is how many texts there may be before remarks count as many.
+const fewTexts = 1 << 16
+
+// own is the id of a remark that stands among the bytes.
+const own = math.MaxUint32
 
 // PackedTrade is a trade in a Packed.
 type PackedTrade struct {
-	sequence                                              uint64
-	micros                                                int64 // traded_at, which has no more
-	price                                                 events.Price
-	volume                                                int64
-	amount                                                events.Money
-	order                                                 uint64 // where the order id begins
-	orderLength                                           uint32
-	account, stock, name, kind, priced, strategy, remarks uint32
-	whole                                                 bool
+	sequence                                             uint64
+	micros                                               int64 // traded_at, which has no more
+	price                                                events.Price
+	volume                                               int64
+	amount                                               events.Money
+	begin                                                uint64 // of its own bytes: the order id, then perhaps the remark
+	orderLength, remarkLength                            uint32
+	account, stock, name, kind, priced, strategy, remark uint32
+	whole                                                bool
 }
 
 // Add packs a trade. Its traded_at must be as events has it: in events.Zone, to
@@ -42,9 +49,15 @@ func (p *Packed) Add(t *Trade) PackedTrade {
 	packed := PackedTrade{
 		sequence: t.Sequence, whole: t.Whole, micros: t.TradedAt.UnixMicro(), price: t.Price, volume: t.Volume, amount: t.Amount,
 		account: p.id(t.AccountID), stock: p.id(t.StockCode), name: p.id(t.StockName), kind: p.id(string(t.OrderType)), priced: p.id(string(t.PriceType)),
-		strategy: p.id(t.StrategyName), remarks: p.id(t.Remark), order: uint64(len(p.orders)), orderLength: uint32(len(t.OrderID)),
+		strategy: p.id(t.StrategyName), begin: uint64(len(p.bytes)), orderLength: uint32(len(t.OrderID)),
 	}
-	p.orders = append(p.orders, t.OrderID...)
+	p.bytes = append(p.bytes, t.OrderID...)
+	if _, known := p.ids[t.Remark]; known || len(p.texts) < fewTexts {
+		packed.remark = p.id(t.Remark)
+		return packed
+	}
+	packed.remark, packed.remarkLength = own, uint32(len(t.Remark))
+	p.bytes = append(p.bytes, t.Remark...)
 	return packed
 }
 
@@ -67,11 +80,18 @@ func (t *PackedTrade) Second() int64 { return time.UnixMicro(t.micros).Unix() }
 
 // trade is what was packed.
 func (p *Packed) trade(t *PackedTrade) Trade {
+	order := t.begin + uint64(t.orderLength)
+	var remark string
+	if t.remark == own {
+		remark = string(p.bytes[order : order+uint64(t.remarkLength)])
+	} else {
+		remark = p.texts[t.remark]
+	}
 	return Trade{Sequence: t.sequence, Whole: t.whole, TradeRecorded: events.TradeRecorded{
 		AccountID: p.texts[t.account], StockCode: p.texts[t.stock], StockName: p.texts[t.name],
 		OrderType: events.OrderType(p.texts[t.kind]), PriceType: events.PriceType(p.texts[t.priced]),
-		Price: t.price, Volume: t.volume, Amount: t.amount, StrategyName: p.texts[t.strategy], Remark: p.texts[t.remarks],
-		TradedAt: time.UnixMicro(t.micros).In(events.Zone), OrderID: string(p.orders[t.order : t.order+uint64(t.orderLength)]),
+		Price: t.price, Volume: t.volume, Amount: t.amount, StrategyName: p.texts[t.strategy], Remark: remark,
+		TradedAt: time.UnixMicro(t.micros).In(events.Zone), OrderID: string(p.bytes[t.begin:order]),
 	}}
 }
 
@@ -87,11 +107,14 @@ func (p *Packed) passes(f TradeFilter) func(*PackedTrade) bool {
 		}
 		return unheard
 	}
-	account, stock, strategy := id(f.Account), id(f.Stock), id(f.Strategy)
+	account, stock, strategy, alias := id(f.Account), id(f.Stock), id(f.Strategy), uint32(unheard)
+	if f.Alias != "" {
+		alias = id(f.Alias)
+	}
 	first, end := f.span()
 	return func(t *PackedTrade) bool {
 		return (account == whatever || account == t.account) && (stock == whatever || stock == t.stock) &&
-			(strategy == whatever || strategy == t.strategy) && t.micros >= first && t.micros < end
+			(strategy == whatever || strategy == t.strategy || alias == t.strategy) && t.micros >= first && t.micros < end
 	}
 }
 

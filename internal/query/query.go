@@ -150,7 +150,10 @@ func (v Versions) Has(p book.Param) bool {
 // events.Zone, both included.
 type TradeFilter struct {
 	Account, Stock, Strategy string
-	From, To                 events.Date
+	// Alias is the other name of Strategy, if that has one: a trade carries
+	// whatever its strategy called itself, its name or its code.
+	Alias    string
+	From, To events.Date
 	// Limit bounds how many of the newest are listed; 0 is no bound.
 	Limit int
 }
@@ -158,7 +161,7 @@ type TradeFilter struct {
 // Matches tells whether a trade passes all but the limit.
 func (f TradeFilter) Matches(t *events.TradeRecorded) bool {
 	if f.Account != "" && f.Account != t.AccountID || f.Stock != "" && f.Stock != t.StockCode ||
-		f.Strategy != "" && f.Strategy != t.StrategyName {
+		f.Strategy != "" && f.Strategy != t.StrategyName && (f.Alias == "" || f.Alias != t.StrategyName) {
 		return false
 	}
 	day := events.DateOf(t.TradedAt)

@@ -45,11 +45,10 @@ func (r *Router) Params(ctx context.Context, want Want, code string, which Versi
 	})
 }
 
-// Trades reads trades, the newest first. Those of f.Strategy are also those of
-// other, its strategy's other name, when that is not "".
-func (r *Router) Trades(ctx context.Context, want Want, f TradeFilter, other string) (Answer[[]Trade], error) {
+// Trades reads trades, the newest first.
+func (r *Router) Trades(ctx context.Context, want Want, f TradeFilter) (Answer[[]Trade], error) {
 	return read(ctx, r, Trades, want, largeBound, func(ctx context.Context, t TradeReader) ([]Trade, At, error) {
-		return tradesOf(ctx, t, f, other)
+		return t.Trades(ctx, f)
 	})
 }
 
@@ -64,12 +63,12 @@ type Statistics struct {
 
 // Aggregate computes statistics of the trades that pass the filter. Sells are
 // matched with purchases of before f.From, too, but of no other strategy when
-// f.Strategy is set; other is its other name, as for Trades. The error is ErrTooLarge when a sum does not fit.
-func (r *Router) Aggregate(ctx context.Context, want Want, by Grouping, f TradeFilter, other string) (Answer[Statistics], error) {
+// f.Strategy is set. The error is ErrTooLarge when a sum does not fit.
+func (r *Router) Aggregate(ctx context.Context, want Want, by Grouping, f TradeFilter) (Answer[Statistics], error) {
 	history := f
 	history.From, history.To = 0, f.To
 	got, err := read(ctx, r, Trades, want, largeBound, func(ctx context.Context, t TradeReader) (Statistics, At, error) {
-		fills, at, err := fillsOf(ctx, t, history, other)
+		fills, at, err := t.Fills(ctx, history)
 		if err != nil {
 			return Statistics{}, at, err
 		}

@@ -133,8 +133,9 @@ func (p *pinged) Ping(ctx context.Context) error {
 	return err
 }
 
-// TestPingerIsPingedBetweenLooks: a ping finds an outage as fast as a look does,
-// looks go on, and what is lost is looked at until it is back.
+// TestPingerIsPingedBetweenLooks: a ping finds out as fast as a look does that a
+// tier is gone, looks go on, and what is lost is looked at until it is back. What
+// a read saw meanwhile stays.
 func TestPingerIsPingedBetweenLooks(t *testing.T) {
 	tier := &pinged{scripted: &scripted{name: "redis", at: At{Sequence: 10}}}
 	s := newSource(tier)
@@ -143,13 +144,21 @@ func TestPingerIsPingedBetweenLooks(t *testing.T) {
 	}
 	require.EqualValues(t, []int64{3, 4}, []int64{tier.looks.Load(), tier.pings.Load()})
 	require.Equal(t, At{Sequence: 10}, s.last.Load().at)
-	tier.set(func(s *scripted) { s.err, s.at = errors.New("lost"), At{} })
+	tier.set(func(s *scripted) { s.at = At{Sequence: 4} }) // rebuilt
+	_, err := s.ask(t.Context(), smallBound, tier.scripted.At)
+	require.NoError(t, err)
+	read := s.last.Load()
 	s.watch(t.Context()) // a ping
 	require.EqualValues(t, 5, tier.pings.Load())
+	require.Same(t, read, s.last.Load())
+	tier.set(func(s *scripted) { s.err, s.at = errors.New("lost"), At{} })
+	s.looks = 7
+	s.watch(t.Context()) // a ping
+	require.EqualValues(t, 6, tier.pings.Load())
 	require.ErrorContains(t, s.last.Load().err, "lost")
 	tier.set(func(s *scripted) { s.err, s.at = nil, At{Sequence: 12} })
 	s.watch(t.Context()) // no ping: where it is now is not known
-	require.EqualValues(t, 5, tier.pings.Load())
+	require.EqualValues(t, 6, tier.pings.Load())
 	require.NoError(t, s.last.Load().err)
 	require.EqualValues(t, 12, s.last.Load().at.Sequence)
 }

@@ -61,7 +61,17 @@ func (s *source) ask(ctx context.Context, bound time.Duration, read func(context
 		}
 		return At{}, fmt.Errorf("%s: %w", s.tier.Name(), errOpen)
 	}
-	return s.through(ctx, bound, read)
+	return s.see(ctx, bound, read)
+}
+
+// see is through for reads that tell where the tier is.
+func (s *source) see(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {
+	began := time.Now()
+	at, err := s.through(ctx, bound, read)
+	if err == nil {
+		s.last.Store(&sight{at: at, when: began})
+	}
+	return at, err
 }
 
 // outrun holds what was last seen of the tier against the log's end, which was
@@ -78,15 +88,16 @@ const pingsALook = 2
 
 // watch looks where the tier is and whether it answers. It is for one at a time.
 func (s *source) watch(ctx context.Context) {
-	look := s.tier.At
-	seen := s.last.Load()
-	if tier, pings := s.tier.(Pinger); pings && seen.err == nil && s.looks%(pingsALook+1) != 0 {
-		look = func(ctx context.Context) (At, error) { return seen.at, tier.Ping(ctx) }
-	}
 	s.looks++
-	_, _ = s.through(ctx, probeBound, look) // remembered in last
+	if tier, pings := s.tier.(Pinger); pings && s.last.Load().err == nil && s.looks%(pingsALook+1) != 1 {
+		_, _ = s.through(ctx, probeBound, func(ctx context.Context) (At, error) { return At{}, tier.Ping(ctx) })
+		return
+	}
+	_, _ = s.see(ctx, probeBound, s.tier.At) // remembered in last
 }
 
+// through runs something within a bound behind the breaker, and remembers when
+// the tier is lost.
 func (s *source) through(ctx context.Context, bound time.Duration, read func(context.Context) (At, error)) (At, error) {
 	began := time.Now()
 	at, err := s.breaker.Execute(func() (At, error) {
@@ -104,7 +115,6 @@ func (s *source) through(ctx context.Context, bound time.Duration, read func(con
 	})
 	switch {
 	case err == nil:
-		s.last.Store(&sight{at: at, when: began})
 	case errors.Is(err, ErrLacks) || errors.Is(err, ErrDamaged) || errors.Is(err, errAbandoned) || errors.Is(err, errSlow):
 	default:
 		err = fmt.Errorf("%s: %w", s.tier.Name(), err)

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +32,9 @@ type Harness struct {
 	// Histories is how many random histories FoldEquality takes at least,
 	// whatever -rapid.checks says; 0 leaves it to that.
 	Histories int
+	// Beside are more stores that FoldEquality may use at the same time as that of
+	// New; they share the histories.
+	Beside []func(t testing.TB) (open func() (projector.Tier, error))
 }
 
 // Run runs the suite of what every tier must do. The number of histories is
@@ -108,7 +113,19 @@ func requireCheckpoint(ctx context.Context, t rapid.TB, tier projector.Tier, wan
 }
 
 func (h Harness) foldEquality(t *testing.T) {
-	atLeast(t, h.Histories)
+	stores := append(slices.Clone(h.Beside), h.New)
+	atLeast(t, (h.Histories+len(stores)-1)/len(stores))
+	for i, store := range stores {
+		share := h
+		share.New = store
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			share.foldsEqual(t)
+		})
+	}
+}
+
+func (h Harness) foldsEqual(t *testing.T) {
 	h.check(t, func(ctx context.Context, t *rapid.T, tp *tape, open func() projector.Tier) {
 		tier := open()
 		requireCheckpoint(ctx, t, tier, eventlog.Checkpoint{})

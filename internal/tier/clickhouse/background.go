@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // background runs one task at a time beside whoever starts it.
@@ -10,17 +11,24 @@ type background struct {
 	mu      sync.Mutex
 	stop    context.CancelFunc // of the task that runs
 	done    chan struct{}      // closed when that ends
+	began   time.Time          // the last one
 	closed  bool
 	running sync.WaitGroup
 }
 
 // start runs f unless another task runs still; ctx gives its values only.
 func (b *background) start(ctx context.Context, f func(ctx context.Context)) bool {
+	return b.startEvery(ctx, 0, f)
+}
+
+// startEvery is start, unless the last task began less than a while ago.
+func (b *background) startEvery(ctx context.Context, while time.Duration, f func(ctx context.Context)) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || b.stop != nil {
+	if b.closed || b.stop != nil || time.Since(b.began) < while {
 		return false
 	}
+	b.began = time.Now()
 	ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx))
 	b.done = make(chan struct{})
 	b.running.Go(func() {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +18,6 @@ import (
 type bars struct {
 	kept    atomic.Pointer[recent]
 	reading background
-	mu      sync.Mutex
-	began   time.Time // the last reading
 }
 
 const (
@@ -36,11 +33,12 @@ const (
 )
 
 // recent are the bars of all stocks since a day, as they count at the places of
-// one generation that have the same klinesUpto. It is never changed.
+// one generation that have the same contents. It is never changed.
 type recent struct {
-	generation, upto uint64
-	since            events.Date
-	by               map[string][]events.Bar
+	generation uint64
+	contents   contents
+	since      events.Date
+	by         map[string][]events.Bar
 }
 
 func recently() events.Date { return events.DateOf(time.Now().AddDate(0, 0, -keptDays)) }
@@ -66,15 +64,10 @@ func (r *Reader) keptBars(ctx context.Context, p *place, q query.KlineQuery) *re
 // keepBars reads the recent bars in the background, unless that was begun a
 // moment ago. When it fails, a read after that moment begins it again.
 func (r *Reader) keepBars(ctx context.Context) {
-	r.bars.mu.Lock()
-	defer r.bars.mu.Unlock()
-	if time.Since(r.bars.began) < keepEvery {
-		return
-	}
-	if r.bars.reading.start(ctx, func(ctx context.Context) {
+	r.bars.reading.startEvery(ctx, keepEvery, func(ctx context.Context) {
 		bounded, cancel := context.WithTimeout(ctx, keepBound)
 		defer cancel()
-		kept, _, err := snapshot(bounded, r, "keep recent klines", (*place).klinesUpto, func(p *place) (*recent, error) {
+		kept, _, err := snapshot(bounded, r, "keep recent klines", (*place).klines, func(p *place) (*recent, error) {
 			return r.readRecent(bounded, p, recently(), mostBars)
 		})
 		switch {
@@ -83,9 +76,7 @@ func (r *Reader) keepBars(ctx context.Context) {
 		case ctx.Err() == nil:
 			slog.WarnContext(ctx, "recent klines are queried each time", "error", err)
 		}
-	}) {
-		r.bars.began = time.Now()
-	}
+	})
 }
 
 // readRecent reads the bars of all stocks since a day. When there are more than
@@ -106,12 +97,12 @@ func (r *Reader) readRecent(ctx context.Context, p *place, since events.Date, mo
 		slog.WarnContext(ctx, "recent klines are queried each time: there are too many to keep", "since", since, "most", most)
 		by, since = nil, never
 	}
-	return &recent{generation: p.Generation, upto: p.klinesUpto(), since: since, by: by}, nil
+	return &recent{generation: p.Generation, contents: p.klines(), since: since, by: by}, nil
 }
 
 // of tells whether the bars are those that count at a place.
 func (k *recent) of(p *place) bool {
-	return k != nil && k.generation == p.Generation && k.upto == p.klinesUpto()
+	return k != nil && k.generation == p.Generation && k.contents == p.klines()
 }
 
 // reaches tells whether all bars since a day are kept.

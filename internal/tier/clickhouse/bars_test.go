@@ -107,7 +107,7 @@ func (m *market) rebuild() {
 // forget writes the state as a program does that does not know place.Klines.
 func (m *market) forget() {
 	_, err := m.writer.store.change(m.ctx, func(next *state) error {
-		next.Live.Klines = 0
+		next.Live.Klines, next.Live.KlinesAt, next.Live.UptoAt = 0, 0, 0
 		return nil
 	})
 	require.NoError(m.t, err)
@@ -156,9 +156,7 @@ func (m *market) keeps(r *Reader) bool {
 
 // keep lets a reader that is asked for recent bars read them, now and to the end.
 func (m *market) keep(r *Reader) {
-	r.bars.mu.Lock()
-	r.bars.began = time.Time{}
-	r.bars.mu.Unlock()
+	r.bars.reading.forget()
 	m.requireAnswer(m.ctx, r, lastBar)
 	r.bars.reading.running.Wait()
 	require.True(m.t, m.upto() == 0 || m.keeps(r))
@@ -281,13 +279,13 @@ func TestKeptBarsNeedNoRows(t *testing.T) {
 	require.NotContains(t, found, "000001.SZ", "there may be older ones: these are queried for")
 
 	// New klines count at once, and those that are kept no more.
-	began := r.bars.began
+	began := r.bars.reading.began
 	m.bars = make(map[string]map[events.Date]events.Bar)
 	m.apply(recorded("600000.SH", 5, -1, 1, 2000))
 	for _, q := range answered {
 		m.requireAnswer(t.Context(), r, q)
 	}
-	require.Equal(t, began, r.bars.began, "nothing is read anew before its time")
+	require.Equal(t, began, r.bars.reading.began, "nothing is read anew before its time")
 	m.keep(r)
 	m.loseRows()
 	m.requireAnswer(t.Context(), r, query.KlineQuery{Stocks: both, From: daysAgo(110)})
@@ -332,7 +330,35 @@ func TestTooManyBars(t *testing.T) {
 	for _, q := range []query.KlineQuery{lastBar, {Stocks: lastBar.Stocks, From: daysAgo(100)}, {Stocks: lastBar.Stocks, Last: 60}} {
 		m.requireAnswer(t.Context(), r, q)
 	}
-	require.Zero(t, r.bars.began)
+	require.Zero(t, r.bars.reading.began)
+}
+
+// TestKlinesOfACopyPutBack: an attempt's number is given out again.
+func TestKlinesOfACopyPutBack(t *testing.T) {
+	tier := open(t, testserver.ClickHouse(t))
+	m := newMarket(t, t.Context(), tier)
+	r := newReader(tier.store)
+	m.apply(recorded("600000.SH", 20, 5, 1, 1000))
+	copied, err := r.store.read(t.Context())
+	require.NoError(t, err)
+	m.apply(recorded("600000.SH", 4, 4, 1, 1000))
+	m.apply(recorded("600000.SH", 3, 3, 1, 1000))
+	m.keep(r)
+	kept := r.bars.kept.Load().contents
+	putBack(t, tier.store, copied.Revision)
+	m.tape = m.tape[:1]
+	m.fold()
+	m.writer = &Tier{store: tier.store}
+	m.apply(recorded("600000.SH", 4, 4, 1, 1000), recorded("600000.SH", 3, 3, 1, 1000), recorded("600000.SH", 2, 0, 1, 1000))
+	p, err := r.store.placeNow(t.Context(), 0)
+	require.NoError(t, err)
+	for p.klines().attempt < kept.attempt { // how many numbers a batch takes is its own affair
+		m.apply(recorded("600000.SH", 2, 0, 1, 1100))
+		p, err = r.store.placeNow(t.Context(), 0)
+		require.NoError(t, err)
+	}
+	m.apply(aTrade())
+	m.requireAnswer(t.Context(), r, lastBar)
 }
 
 // TestTheFirstLookKeeps: no read finds that nothing is kept yet, but where the
@@ -369,7 +395,7 @@ func TestCloseEndsReading(t *testing.T) {
 	server.Pause()
 	defer server.Resume()
 	r.keepBars(t.Context())
-	require.NotZero(t, r.bars.began)
+	require.NotZero(t, r.bars.reading.began)
 	require.NoError(t, r.Close())
 	require.Nil(t, r.bars.reading.stop, "Close waits for its end")
 	require.Nil(t, r.bars.kept.Load())
@@ -377,9 +403,9 @@ func TestCloseEndsReading(t *testing.T) {
 	server.Resume()
 	_, _, err = r.Klines(t.Context(), lastBar)
 	require.Error(t, err)
-	r.bars.began = time.Time{}
+	r.bars.reading.forget()
 	r.keepBars(t.Context())
-	require.Zero(t, r.bars.began)
+	require.Zero(t, r.bars.reading.began)
 	require.NoError(t, r.Close())
 }
 

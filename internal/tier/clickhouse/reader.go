@@ -97,10 +97,10 @@ const attempts = 4
 // It tries the state that was seen last: while that still counts afterwards, the
 // look before is spared. Rows that f needs may be cleaned away once a newer state
 // counts: the look afterwards tells. What f read in vain is never returned: the
-// tier may be empty by then. What f reads changes only when upto does, so it is
+// tier may be empty by then. What f reads changes only when what says, so it is
 // of the newer state, too, while that is the same: then nobody waits for events
 // of other kinds to pause.
-func snapshot[T any](ctx context.Context, r *Reader, op string, upto func(*place) uint64, f func(p *place) (T, error)) (T, query.At, error) {
+func snapshot[T any](ctx context.Context, r *Reader, op string, what func(*place) contents, f func(p *place) (T, error)) (T, query.At, error) {
 	var none T
 	now, fresh := r.seen.Load(), false
 	for range attempts {
@@ -126,9 +126,9 @@ func snapshot[T any](ctx context.Context, r *Reader, op string, upto func(*place
 		whole := still != nil && still.Swept <= p.Upto && still.Repairs == p.Repairs
 		switch {
 		// Where the tier was emptied, revisions began anew: then there is none still.
-		case after.Revision == now.Revision && still != nil || fresh && whole:
+		case after.is(now) && still != nil || fresh && whole:
 			return value, p.at(), nil
-		case whole && still == after.Live && upto(still) == upto(p):
+		case whole && still == after.Live && what(still) == what(p):
 			return value, still.at(), nil
 		}
 		now, fresh = &after, true
@@ -138,7 +138,7 @@ func snapshot[T any](ctx context.Context, r *Reader, op string, upto func(*place
 
 // Klines implements query.KlineReader.
 func (r *Reader) Klines(ctx context.Context, q query.KlineQuery) (map[string][]events.Bar, query.At, error) {
-	return snapshot(ctx, r, "read klines", (*place).klinesUpto, func(p *place) (map[string][]events.Bar, error) {
+	return snapshot(ctx, r, "read klines", (*place).klines, func(p *place) (map[string][]events.Bar, error) {
 		kept := r.keptBars(ctx, p, q)
 		found, left := kept.pick(q)
 		if len(left) == 0 {

@@ -100,7 +100,7 @@ func (s *store) ensureTables(ctx context.Context) error {
 		return err
 	}
 	if s.ready.Load() && !found.missing(tableNames) && !found.missing(viewNames) {
-		return nil // who migrates them under us writes the schema into the state
+		return nil // whoever migrates them under us writes the schema into the state
 	}
 	version := 0
 	if found[schemaTable] != "" {
@@ -121,12 +121,17 @@ func (s *store) ensureTables(ctx context.Context) error {
 	if err := s.migrate(ctx, version); err != nil {
 		return err
 	}
-	if lost {
-		_, err = s.change(ctx, func(next *state) error {
-			next.Live, next.Shadow, next.Previous = nil, nil, nil
-			return nil
-		})
+	now, err := s.read(ctx)
+	if err != nil || now.Revision == 0 {
+		return err
 	}
+	// The state tells older programs that run on of the schema.
+	_, err = s.changeFrom(ctx, now, func(next *state) error {
+		if lost {
+			next.Live, next.Shadow, next.Previous = nil, nil, nil
+		}
+		return nil
+	})
 	return err
 }
 

@@ -75,6 +75,9 @@ func TestMigrates(t *testing.T) {
 	script(t, client, "testdata/schema1.sql")
 	tier := open(t, server.URL(), false)
 	requireFold(t, tier, edges(), 4)
+	var versions [2]uint64 // programs that run on read the state
+	require.NoError(t, client.QueryRow(t.Context(), "SELECT (SELECT toUInt64(max(version)) FROM tapedeck_schema), (SELECT JSONExtractUInt(state, 'schema') FROM tapedeck_state ORDER BY revision DESC LIMIT 1)").Scan(&versions[0], &versions[1]))
+	require.Equal(t, versions[0], versions[1])
 	apply(t, tier, edges(), 4, 5)
 	requireFold(t, tier, edges(), 5)
 	fresh := open(t, inDatabase(server, "fresh"), false)

@@ -22,6 +22,9 @@ import (
 // written by compare-and-set (store.swap) and replaces it as a whole.
 type state struct {
 	Revision uint64 `json:"-"`
+	// nonce tells a revision that was read from the same one of another history:
+	// a copy of the tables may be put back, and goes on from there.
+	nonce    string
 	Schema   int    `json:"schema"`
 	Live     *place `json:"live,omitzero"`
 	Shadow   *place `json:"shadow,omitzero"`
@@ -37,12 +40,16 @@ type place struct {
 	Hold       string `json:"hold,omitzero"`
 	// Upto is the newest attempt that counts. Attempts up to it count, but for
 	// the Dead: those whose batch another attempt brought, or that failed. A
-	// dead number stays for ever: its rows may still arrive.
-	Upto uint64   `json:"upto"`
-	Dead []uint64 `json:"dead,omitzero"`
+	// dead number stays for ever: its rows may still arrive. UptoAt is the
+	// sequence that the tier had then; 0 is unknown: programs that do not know the
+	// field drop it.
+	Upto   uint64   `json:"upto"`
+	UptoAt uint64   `json:"upto_at,omitzero"`
+	Dead   []uint64 `json:"dead,omitzero"`
 	// Klines is the newest of the attempts that count and changed any kline, or a
-	// newer one; 0 is unknown: programs that do not know the field drop it.
-	Klines uint64 `json:"klines,omitzero"`
+	// newer one, and KlinesAt the sequence that the tier had then; 0 is unknown, too.
+	Klines   uint64 `json:"klines,omitzero"`
+	KlinesAt uint64 `json:"klines_at,omitzero"`
 	// Pending are the attempts that were given out and not decided.
 	Pending []uint64 `json:"pending,omitzero"`
 	// Stocks and Accounts name what may have several rows for one key, and the
@@ -102,28 +109,47 @@ func (p *place) checkpoint() (eventlog.Checkpoint, error) {
 	return eventlog.Checkpoint{Sequence: p.Sequence, Chain: chain}, nil
 }
 
-func (p *place) moveTo(at eventlog.Checkpoint) { p.Sequence, p.Chain = at.Sequence, at.Chain.String() }
+func (p *place) moveTo(at eventlog.Checkpoint) {
+	p.UptoAt = p.trades().sequence
+	p.Sequence, p.Chain = at.Sequence, at.Chain.String()
+}
 
 // count makes the rows of an attempt part of the contents, and those of all
 // others that are pending never.
 func (p *place) count(attempt uint64, klines bool) {
-	p.Klines = p.klinesUpto()
+	was := p.klines()
+	p.Klines, p.KlinesAt = was.attempt, was.sequence
 	if klines {
-		p.Klines = attempt
+		p.Klines, p.KlinesAt = attempt, p.Sequence
 	}
 	for _, other := range p.Pending {
 		if other != attempt {
 			p.Dead = append(p.Dead, other)
 		}
 	}
-	p.Upto, p.Pending = attempt, nil
+	p.Upto, p.UptoAt, p.Pending = attempt, p.Sequence, nil
 }
 
-// tradesUpto and klinesUpto tell contents apart: from one place to a later one
-// of the generation no trade, or no kline, changed while theirs is the same. For
-// trades that holds between repairs.
-func (p *place) tradesUpto() uint64 { return p.Upto }
-func (p *place) klinesUpto() uint64 { return cmp.Or(p.Klines, p.Upto) }
+// contents tell what a generation holds of one kind: the newest attempt that
+// changed it, and where the tier was then. An attempt's number alone is not
+// enough: a copy of the tables that is put back gives them out again, for
+// batches of other sizes.
+type contents struct{ attempt, sequence uint64 }
+
+// trades and klines are the same at two places of a generation only when no
+// trade, or no kline, changed between them. For trades that holds between
+// repairs.
+func (p *place) trades() contents { return contents{p.Upto, cmp.Or(p.UptoAt, p.Sequence)} }
+
+func (p *place) klines() contents {
+	if p.Klines == 0 {
+		return p.trades()
+	}
+	return contents{p.Klines, p.KlinesAt}
+}
+
+// is tells whether it is the same state, not another of its revision.
+func (s *state) is(other *state) bool { return s.Revision == other.Revision && s.nonce == other.nonce }
 
 // visible is the condition that picks the rows that count.
 func (p *place) visible() string {
@@ -147,35 +173,34 @@ func numbers(list []uint64) string {
 
 const stateColumns = "revision, nonce, state"
 
-// readStates returns the states after a revision in order, with their nonces.
-func (s *store) readStates(ctx context.Context, query string) ([]state, []string, error) {
+// readStates returns the states that a query finds.
+func (s *store) readStates(ctx context.Context, query string) ([]state, error) {
 	rows, err := s.conn.Query(ctx, query)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer rows.Close()
 	var states []state
-	var nonces []string
 	for rows.Next() {
 		var now state
-		var nonce, text string
-		if err := rows.Scan(&now.Revision, &nonce, &text); err != nil {
-			return nil, nil, err
+		var text string
+		if err := rows.Scan(&now.Revision, &now.nonce, &text); err != nil {
+			return nil, err
 		}
 		if err := json.Unmarshal([]byte(text), &now); err != nil {
-			return nil, nil, fmt.Errorf("tapedeck_state is damaged at revision %d: %w: %w", now.Revision, err, projector.ErrRefused)
+			return nil, fmt.Errorf("tapedeck_state is damaged at revision %d: %w: %w", now.Revision, err, projector.ErrRefused)
 		}
 		if now.Schema > schemaVersion {
-			return nil, nil, errSchema(now.Schema)
+			return nil, errSchema(now.Schema)
 		}
-		states, nonces = append(states, now), append(nonces, nonce)
+		states = append(states, now)
 	}
-	return states, nonces, rows.Err()
+	return states, rows.Err()
 }
 
 // read returns the state that counts; the zero state before the first.
 func (s *store) read(ctx context.Context) (state, error) {
-	states, _, err := s.readStates(ctx, "SELECT "+stateColumns+" FROM tapedeck_state ORDER BY revision DESC LIMIT 1")
+	states, err := s.readStates(ctx, "SELECT "+stateColumns+" FROM tapedeck_state ORDER BY revision DESC LIMIT 1")
 	if err != nil || len(states) == 0 {
 		return state{}, err
 	}
@@ -202,7 +227,7 @@ func (s *store) swap(ctx context.Context, next state) (now state, won bool, err 
 			return state{}, false, err
 		}
 		before := next.Revision - 1
-		states, nonces, err := s.readStates(ctx, fmt.Sprintf("SELECT %s FROM tapedeck_state WHERE revision >= %d ORDER BY revision", stateColumns, before))
+		states, err := s.readStates(ctx, fmt.Sprintf("SELECT %s FROM tapedeck_state WHERE revision >= %d ORDER BY revision", stateColumns, before))
 		if err != nil {
 			return state{}, false, err
 		}
@@ -210,10 +235,10 @@ func (s *store) swap(ctx context.Context, next state) (now state, won bool, err 
 			return state{}, false, s.restart(ctx, next.Revision)
 		}
 		if before > 0 {
-			states, nonces = states[1:], nonces[1:]
+			states = states[1:]
 		}
 		if len(states) > 0 {
-			return states[len(states)-1], nonces[0] == nonce, nil
+			return states[len(states)-1], states[0].nonce == nonce, nil
 		}
 	}
 	return state{}, false, fmt.Errorf("tapedeck_state keeps no row of revision %d: is deduplication switched off?", next.Revision)

@@ -16,31 +16,32 @@ import (
 )
 
 // trades keeps the trades that were read. They are only added: a newer place of
-// the generation needs no more than what its newer attempts brought, but after a
+// the generation needs no more than those of later sequences, but after a
 // repair, and in another generation, all are read anew. That is done in the
 // background; a read asks the server for what came since.
 type trades struct {
 	reading background
 	mu      sync.RWMutex
-	began   time.Time // the last reading
 	kept    *query.KeptTrades
 	// at is the place that they are of, but for its lists.
 	at place
-	// many tells that there are more than mostTrades: none is kept.
+	// many tells that there are more than may be kept: none is.
 	many bool
 }
 
-const (
-	// mostTrades bounds what is kept, to 500 MB.
-	mostTrades = 5_000_000
-	// keepTradesEvery is how often a reading may begin.
-	keepTradesEvery = time.Second
-)
+// most bounds what is kept, and how many more are read on at once: as they are
+// not packed, they take ten times as much.
+type most struct{ trades, bytes, more int }
+
+var mostTrades = most{trades: 5_000_000, bytes: 600 << 20, more: 50_000}
+
+// keepTradesEvery is how often a reading may begin.
+const keepTradesEvery = time.Second
 
 // Trades implements query.TradeReader.
 func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
 	r.catchUp()
-	return snapshot(ctx, r, "read trades", (*place).tradesUpto, func(p *place) ([]query.Trade, error) {
+	return snapshot(ctx, r, "read trades", (*place).trades, func(p *place) ([]query.Trade, error) {
 		var list []query.Trade
 		at := r.keptTrades(ctx, p, func(kept *query.KeptTrades) { list = kept.List(f) })
 		more, err := r.queryTrades(ctx, missing(at, p, f), f.Limit)
@@ -59,7 +60,7 @@ func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.StockF
 		}
 	}
 	r.catchUp()
-	return snapshot(ctx, r, op, (*place).tradesUpto, func(p *place) ([]query.StockFills, error) {
+	return snapshot(ctx, r, op, (*place).trades, func(p *place) ([]query.StockFills, error) {
 		var all []query.StockFills
 		at := r.keptTrades(ctx, p, func(kept *query.KeptTrades) { all = kept.Fills(f) })
 		more, err := r.queryTrades(ctx, missing(at, p, f), 0)
@@ -72,7 +73,7 @@ func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.StockF
 func (r *Reader) catchUp() {
 	r.trades.mu.RLock()
 	defer r.trades.mu.RUnlock()
-	if seen := r.seen.Load(); seen != nil && seen.Live != nil && seen.Live.Upto < r.trades.at.Upto {
+	if seen := r.seen.Load(); seen != nil && seen.Live != nil && seen.Live.Sequence < r.trades.at.Sequence {
 		r.seen.Store(nil)
 	}
 }
@@ -97,7 +98,7 @@ func (r *Reader) keptTrades(ctx context.Context, p *place, use func(*query.KeptT
 		use(t.kept)
 	}
 	t.mu.RUnlock()
-	if !extends || at.Upto != p.Upto && !many {
+	if !extends || at.trades() != p.trades() && !many {
 		r.keepTrades(ctx)
 	}
 	if !extends || many {
@@ -109,68 +110,86 @@ func (r *Reader) keptTrades(ctx context.Context, p *place, use func(*query.KeptT
 // extends tells whether a place holds what is kept and perhaps more, and each
 // trade once.
 func (t *trades) extends(p *place) bool {
-	return (t.kept != nil || t.many) && t.at.Generation == p.Generation && t.at.Repairs == p.Repairs && t.at.Upto <= p.Upto && len(p.Accounts) == 0
+	return (t.kept != nil || t.many) && t.at.Generation == p.Generation && t.at.Repairs == p.Repairs && t.at.Sequence <= p.Sequence && len(p.Accounts) == 0
 }
 
 // keepTrades reads what is missing in the background, unless that was begun a
 // moment ago. When it fails, a read after that moment begins it again.
 func (r *Reader) keepTrades(ctx context.Context) {
-	t := &r.trades
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if time.Since(t.began) < keepTradesEvery {
-		return
-	}
-	if t.reading.start(ctx, func(ctx context.Context) {
+	r.trades.reading.startEvery(ctx, keepTradesEvery, func(ctx context.Context) {
 		bounded, cancel := context.WithTimeout(ctx, keepBound)
 		defer cancel()
 		if err := r.readOn(bounded, mostTrades); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "trades are queried each time", "error", err)
 		}
-	}) {
-		t.began = time.Now()
-	}
+	})
 }
 
 // readOn brings what is kept to the present. It is for one at a time, who alone
 // changes it.
-func (r *Reader) readOn(ctx context.Context, most int) error {
+func (r *Reader) readOn(ctx context.Context, most most) error {
 	t := &r.trades
 	type found struct {
 		p    *place
 		all  *query.KeptTrades
 		more []query.Trade
+		many bool
 	}
-	got, _, err := snapshot(ctx, r, "keep trades", (*place).tradesUpto, func(p *place) (found, error) {
+	got, _, err := snapshot(ctx, r, "keep trades", (*place).trades, func(p *place) (found, error) {
 		switch {
 		case len(p.Accounts) > 0: // until the sweep each read picks the rows that count
 			return found{}, nil
 		case t.extends(p) && t.many:
-			return found{p: p}, nil
+			return found{p: p, many: true}, nil
 		case t.extends(p):
-			more, err := r.queryTrades(ctx, missing(&t.at, p, query.TradeFilter{}), 0)
-			return found{p: p, more: more}, err
+			more, err := r.queryTrades(ctx, missing(&t.at, p, query.TradeFilter{}), most.more+1)
+			if err != nil || len(more) <= most.more {
+				return found{p: p, more: more}, err
+			}
 		}
-		all := new(query.KeptTrades)
-		return found{p: p, all: all}, r.eachTrade(ctx, tradesAt(p, query.TradeFilter{})+fmt.Sprintf(" ORDER BY sequence LIMIT %d", most+1), all.Add)
+		all, err := r.readAll(ctx, p, most)
+		return found{p: p, all: all, many: all == nil}, err
 	})
 	if err != nil || got.p == nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.at = place{Generation: got.p.Generation, Repairs: got.p.Repairs, Upto: got.p.Upto, Sequence: got.p.Sequence}
 	if got.all != nil {
-		t.kept, t.many = got.all, false
+		t.kept = got.all
 	}
 	for i := range slices.Backward(got.more) { // the oldest first
 		t.kept.Add(&got.more[i])
 	}
-	if t.kept != nil && t.kept.Len() > most {
-		t.kept, t.many = nil, true
-		slog.WarnContext(ctx, "trades are queried each time: there are too many to keep", "most", most)
+	many := got.many || most.exceededBy(t.kept)
+	if many && !t.many {
+		slog.WarnContext(ctx, "trades are queried each time: there are too many to keep", "most", most.trades, "most_bytes", most.bytes)
 	}
+	if t.many = many; many {
+		t.kept = nil
+	}
+	t.at = place{Generation: got.p.Generation, Repairs: got.p.Repairs, Upto: got.p.Upto, UptoAt: got.p.UptoAt, Sequence: got.p.Sequence}
 	return nil
+}
+
+func (m most) exceededBy(kept *query.KeptTrades) bool {
+	return kept.Len() > m.trades || kept.Bytes() > m.bytes
+}
+
+// readAll reads all trades of a place; nil when there are too many.
+func (r *Reader) readAll(ctx context.Context, p *place, most most) (*query.KeptTrades, error) {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	all := new(query.KeptTrades)
+	err := r.eachTrade(ctx, tradesAt(p, query.TradeFilter{})+fmt.Sprintf(" ORDER BY sequence LIMIT %d", most.trades+1), func(t *query.Trade) {
+		if all.Add(t); most.exceededBy(all) {
+			enough()
+		}
+	})
+	if most.exceededBy(all) {
+		return nil, nil
+	}
+	return all, err
 }
 
 // second is traded_at in seconds since 1970, which no trade is before;
@@ -193,7 +212,11 @@ func tradesAt(p *place, f query.TradeFilter) string {
 	}
 	is("account_id", f.Account)
 	is("stock_code", f.Stock)
-	is("strategy_name", f.Strategy)
+	if f.Strategy != "" && f.Alias != "" {
+		passes = append(passes, fmt.Sprintf("strategy_name IN (%s, %s)", quoteText(f.Strategy), quoteText(f.Alias)))
+	} else {
+		is("strategy_name", f.Strategy)
+	}
 	// The server's 'Asia/Shanghai' had summer time until 1991, events.Zone has none.
 	if f.From != 0 {
 		passes = append(passes, fmt.Sprintf("timestamp >= fromUnixTimestamp64Micro(%d)", f.From.Time().UnixMicro()))
@@ -214,10 +237,10 @@ func missing(kept, p *place, f query.TradeFilter) string {
 	switch {
 	case kept == nil:
 		return tradesAt(p, f)
-	case kept.Upto == p.Upto:
+	case kept.trades() == p.trades():
 		return ""
 	}
-	return fmt.Sprintf("%s AND attempt > %d AND sequence > %d", tradesAt(p, f), kept.Upto, kept.Sequence)
+	return fmt.Sprintf("%s AND sequence > %d", tradesAt(p, f), kept.Sequence)
 }
 
 // queryTrades lists the trades of a relation, the newest first.

@@ -25,7 +25,7 @@ import (
 func drawTrade(t *rapid.T) *events.TradeRecorded {
 	d := &events.TradeRecorded{
 		AccountID: rapid.SampledFrom([]string{"55009728", "55009729"}).Draw(t, "account"), StockCode: rapid.SampledFrom([]string{"600000.SH", "000001.SZ"}).Draw(t, "stock"),
-		StockName: "浦发银行", StrategyName: rapid.SampledFrom([]string{"", "wencai"}).Draw(t, "strategy"),
+		StockName: "浦发银行", StrategyName: rapid.SampledFrom([]string{"", "wencai", "问财"}).Draw(t, "strategy"),
 		OrderType: rapid.SampledFrom([]events.OrderType{events.BuyTrade, events.SellTrade, events.BuyOrder}).Draw(t, "order"),
 		Price:     events.Price(rapid.Int64Range(1, 99).Draw(t, "price")), Volume: 100,
 		TradedAt: time.Date(2025, 1, rapid.IntRange(2, 6).Draw(t, "day"), 9, 30, rapid.IntRange(0, 20).Draw(t, "second"), 0, events.Zone),
@@ -89,9 +89,14 @@ func listed(tape []*events.Event, f query.TradeFilter) []query.Trade {
 // for what runs.
 func (r *Reader) readOnNow(t require.TestingT, ctx context.Context) {
 	require.NoError(t, r.trades.reading.wait(ctx))
-	r.trades.mu.Lock()
-	defer r.trades.mu.Unlock()
-	r.trades.began = time.Time{}
+	r.trades.reading.forget()
+}
+
+// forget lets the next task begin at once.
+func (b *background) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.began = time.Time{}
 }
 
 // TestTradesAreThoseOfTheTape keeps one reader through batches, repairs, sweeps
@@ -152,7 +157,7 @@ func TestTradesAreThoseOfTheTape(t *testing.T) {
 				require.NoError(rt, r.trades.reading.wait(ctx))
 				now, err := r.store.read(ctx)
 				require.NoError(rt, err)
-				require.Equal(rt, len(now.Live.Accounts) == 0, r.trades.extends(now.Live) && r.trades.at.Upto == now.Live.Upto, "all is kept that can be")
+				require.Equal(rt, len(now.Live.Accounts) == 0, r.trades.extends(now.Live) && r.trades.at.trades() == now.Live.trades(), "all is kept that can be")
 			},
 		}
 		names := []string{"more", "sweep", "damage and repair", "rebuild", "another read", "read on"}
@@ -161,6 +166,7 @@ func TestTradesAreThoseOfTheTape(t *testing.T) {
 			f := query.TradeFilter{
 				Account: rapid.SampledFrom([]string{"", "55009728"}).Draw(rt, "of"), Stock: rapid.SampledFrom([]string{"", "600000.SH"}).Draw(rt, "in"),
 				Strategy: rapid.SampledFrom([]string{"", "", "wencai"}).Draw(rt, "by"),
+				Alias:    rapid.SampledFrom([]string{"", "问财"}).Draw(rt, "or by"),
 				From:     rapid.SampledFrom([]events.Date{0, 20250103}).Draw(rt, "from"), To: rapid.SampledFrom([]events.Date{0, 20250105}).Draw(rt, "to"),
 			}
 			got, at, err := r.Fills(ctx, f)
@@ -212,12 +218,13 @@ func TestTooManyTradesAreNotKept(t *testing.T) {
 		}
 		require.NoError(t, tier.Apply(ctx, projector.Batch{From: checkpoint(uint64(from)), To: checkpoint(uint64(len(tape))), Events: tape[from:]}))
 	}
+	bounds := most{trades: 5, bytes: 1 << 20, more: 1}
 	check := func(many bool) {
 		t.Helper()
-		require.NoError(t, r.readOn(ctx, 5))
+		require.NoError(t, r.readOn(ctx, bounds))
 		require.Equal(t, many, r.trades.many)
 		require.Equal(t, many, r.trades.kept == nil)
-		r.trades.began = time.Now() // nothing is read on beside
+		r.trades.reading.began = time.Now() // nothing is read on beside
 		list, _, err := r.Trades(ctx, query.TradeFilter{})
 		require.NoError(t, err)
 		require.Equal(t, listed(tape, query.TradeFilter{}), list)
@@ -237,6 +244,77 @@ func TestTooManyTradesAreNotKept(t *testing.T) {
 	require.NoError(t, shadow.Apply(ctx, projector.Batch{From: checkpoint(0), To: checkpoint(5), Events: tape}))
 	require.NoError(t, shadow.Promote(ctx, projector.Hold{}))
 	check(false)
+	bounds.bytes = 5 * 20
+	more(1)
+	check(true)
+}
+
+// TestTradesThatAreManyAreReadAnew: so many at once are packed while they are
+// read.
+func TestTradesThatAreManyAreReadAnew(t *testing.T) {
+	tier := open(t, testserver.ClickHouse(t))
+	r := newReader(tier.store)
+	bounds := mostTrades
+	bounds.more = 2
+	for _, upto := range []uint64{3, 9, 10} {
+		p, err := r.store.placeNow(t.Context(), 0)
+		require.NoError(t, err)
+		require.NoError(t, tier.Apply(t.Context(), batch(p.at().Sequence, upto)))
+		before := r.trades.kept
+		require.NoError(t, r.readOn(t.Context(), bounds))
+		require.Equal(t, upto == 10, before == r.trades.kept)
+		all, _, err := r.Fills(query.Afresh(t.Context()), query.TradeFilter{})
+		require.NoError(t, err)
+		require.Equal(t, sortedFills(all), sortedFills(r.trades.kept.Fills(query.TradeFilter{})))
+	}
+}
+
+// putBack does what putting back an older copy of the server's volume does:
+// later attempts and states never were.
+func putBack(t *testing.T, s *store, revision uint64) {
+	t.Helper()
+	for _, gone := range []string{"tapedeck_state DELETE WHERE revision", "tapedeck_trade DELETE WHERE attempt", "tapedeck_daily_kline DELETE WHERE attempt"} {
+		require.NoError(t, s.conn.Exec(t.Context(), fmt.Sprintf("ALTER TABLE %s > %d SETTINGS mutations_sync = 1", gone, revision)))
+	}
+}
+
+// TestTradesOfACopyPutBack: the projector goes on where the copy ends, in other
+// batches, whose attempts have the numbers of those that are kept.
+func TestTradesOfACopyPutBack(t *testing.T) {
+	tier := open(t, testserver.ClickHouse(t))
+	ctx := t.Context()
+	var tape []*events.Event
+	for i := range 40 {
+		d := aTrade()
+		d.TradedAt = d.TradedAt.Add(time.Duration(i) * time.Second)
+		tape = append(tape, &events.Event{Sequence: uint64(i + 1), Data: d})
+	}
+	apply := func(w *Tier, from, to uint64) {
+		require.NoError(t, w.Apply(ctx, projector.Batch{From: checkpoint(from), To: checkpoint(to), Events: tape[from:to]}))
+	}
+	apply(tier, 0, 10)
+	r := newReader(tier.store)
+	copied, err := r.store.read(ctx)
+	require.NoError(t, err)
+	apply(tier, 10, 11)
+	apply(tier, 11, 12)
+	require.NoError(t, r.readOn(ctx, mostTrades))
+	upto := r.seen.Load().Live.Upto
+	putBack(t, tier.store, copied.Revision)
+	w := &Tier{store: tier.store}
+	apply(w, 10, 30)
+	for to := uint64(30); ; to++ { // longer than the state that was seen is remembered
+		list, at, err := r.Trades(ctx, query.TradeFilter{})
+		require.NoError(t, err)
+		require.Equal(t, to, at.Sequence)
+		require.Equal(t, listed(tape[:to], query.TradeFilter{}), list)
+		now, err := r.store.placeNow(ctx, 0)
+		require.NoError(t, err)
+		if now.Upto > upto {
+			return
+		}
+		apply(w, to, to+1)
+	}
 }
 
 func cloneFills(all []query.StockFills) []query.StockFills {

@@ -93,7 +93,7 @@ type folder struct {
 
 // lastManifest is a manifest with the text that it was parsed from. With
 // thousands of stocks that is most of a megabyte, and an idle tier looks at it
-// every second.
+// every two seconds.
 type lastManifest struct {
 	mu   sync.Mutex
 	raw  []byte
