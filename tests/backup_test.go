@@ -67,6 +67,7 @@ func logEnv(in *ingest, more ...string) []string {
 // were projected from the old one. Then a log that is cut and grows again is
 // caught by everybody who remembers the old one.
 func TestBackupRestoredElsewhere(t *testing.T) {
+	t.Parallel()
 	random, dir := newRandom(t), t.TempDir()
 	in := startIngest(t, filepath.Join(dir, "old"))
 	files := "TAPEDECK_FILE_DIR=" + filepath.Join(dir, "files")

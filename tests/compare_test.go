@@ -77,6 +77,7 @@ var plantedFiles = map[string]string{"other day_count": "positions/acc-01", "mis
 // plants damage in each: all of it is found, nothing else is, and what replay
 // mends is no longer told.
 func TestComparisonFindsWhatWasDoneByHand(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	m := newMarket(rand.New(rand.NewPCG(seed, 1)))

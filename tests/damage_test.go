@@ -172,6 +172,7 @@ func (v verified) rows() []string {
 // exactly the rows that are wrong and the event that says so, repair mends exactly
 // those, and the projectors go on.
 func TestVerifyFindsAndRepairs(t *testing.T) {
+	t.Parallel()
 	d := newDeck(t)
 	status, answer := d.ingest.post(t, "application/x-ndjson", damageEvents())
 	require.Equal(t, 200, status, "%s", answer)

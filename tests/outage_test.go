@@ -266,6 +266,7 @@ func TestDiskFull(t *testing.T) {
 // TestTwoProjectors runs two projectors on every tier, then one when the other
 // dies: no event twice, none missing.
 func TestTwoProjectors(t *testing.T) {
+	t.Parallel()
 	random := newRandom(t)
 	d := newDeck(t)
 	m := newSeededMarket(random)
@@ -291,6 +292,7 @@ func TestTwoProjectors(t *testing.T) {
 // TestEmptiedTier empties each database under its idle projector: it fills it
 // again from the first event, without anyone asking.
 func TestEmptiedTier(t *testing.T) {
+	t.Parallel()
 	random := newRandom(t)
 	d := newDeck(t)
 	m := newSeededMarket(random)

@@ -285,6 +285,7 @@ func fen(t testing.TB, money string) int64 {
 
 // TestDiff holds the difference of random moments against a plain fold.
 func TestDiff(t *testing.T) {
+	t.Parallel()
 	in, env := filled(t)
 	all := tape(t, in.nats)
 	seed := rand.Uint64()
@@ -344,6 +345,7 @@ func TestDiff(t *testing.T) {
 // TestWhatIf leaves random events out and holds the difference against a plain
 // fold of the rest.
 func TestWhatIf(t *testing.T) {
+	t.Parallel()
 	in, env := filled(t)
 	all := tape(t, in.nats)
 	before := in.log(t)

@@ -120,6 +120,7 @@ func exported(t testing.TB, env []string, name string, flags ...string) (path st
 // TestExportRoundTrip exports a log, imports it into empty ones, and exports
 // those: the bytes are the log's own every time, whatever the format was.
 func TestExportRoundTrip(t *testing.T) {
+	t.Parallel()
 	in, env := filled(t)
 	raw := string(rawLog(t, in.nats))
 	types, err := filepath.Glob("../events/testdata/golden/*.json")

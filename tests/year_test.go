@@ -55,6 +55,7 @@ func publishNATS(t testing.TB, url string, ndjson []byte) {
 // TestPublishedYear publishes both accounts' year through each door and holds
 // both tiers, and snapshots as of three dates, against the strategies' folders.
 func TestPublishedYear(t *testing.T) {
+	t.Parallel()
 	for _, door := range []string{"http", "nats"} {
 		t.Run(door, func(t *testing.T) {
 			in := startIngest(t, t.TempDir())
@@ -99,6 +100,7 @@ func TestPublishedYear(t *testing.T) {
 // TestImportedYear imports both folders, twice and across a restart, and lets
 // verify find one change by hand.
 func TestImportedYear(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	in := startIngest(t, data)
 	redis := testserver.Redis(t)
