@@ -119,6 +119,7 @@ type badDay struct {
 // first the projectors are killed, then the databases, then the connections
 // between them suffer. After each trouble every tier holds every event once.
 func TestBadDay(t *testing.T) {
+	t.Parallel()
 	random := newRandom(t)
 	day := &badDay{deck: newDeck(t), random: random, market: newSeededMarket(random), rounds: torture(t)}
 	for _, r := range day.tiers {
