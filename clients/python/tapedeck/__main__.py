@@ -8,7 +8,7 @@ import sys
 from typing import Optional
 
 from .errors import SpoolError
-from .spool import rejects_in
+from .spool import is_spool, rejects_in
 from .tape import Tape
 
 
@@ -32,10 +32,14 @@ def main(arguments: Optional[list[str]] = None) -> int:
             )
             command.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for it (%(default)s)")
     chosen = parser.parse_args(arguments)
+    if not is_spool(chosen.spool):
+        print(f"there is no spool in {chosen.spool}: give the folder that the strategy's Tape has", file=sys.stderr)
+        return 2
     if chosen.command == "rejects":
-        for entry in rejects_in(chosen.spool):
+        entries = rejects_in(chosen.spool)
+        for entry in entries:
             print(json.dumps(entry, ensure_ascii=False))
-        return 0
+        return 1 if entries else 0
     try:
         tape = Tape(chosen.url, chosen.spool, session_policy=chosen.session_policy)
     except SpoolError as error:

@@ -374,6 +374,11 @@ def append_line(path: Path, line: bytes) -> None:
     _disk.sync_folder(path.parent)
 
 
+def is_spool(folder: str | os.PathLike[str]) -> bool:
+    """Whether a Tape ever had the folder."""
+    return any((Path(folder) / name).exists() for name in ("cursor", "rejects.ndjson")) or any(Path(folder).glob("*" + _SUFFIX))
+
+
 def rejects_in(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The refused events of a spool: id, time, rule, field, value, event."""
     try:

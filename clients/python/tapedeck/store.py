@@ -337,8 +337,7 @@ class Store:
 
     def health_check(self) -> dict[str, str]:
         """ok, degraded or down for ingest, the read API (console), the log and each tier. Never raises."""
-        status = self._tape.status()
-        health = {"ingest": "ok" if status.error is None else _FAILED, "console": "ok"}
+        health = {"ingest": self._tape.ingest_health(), "console": "ok"}
         try:
             found = self._reader.get(("status",))
             health["log"] = "ok" if found["log"]["reachable"] else _FAILED

@@ -14,6 +14,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Optional
 
+from ._http import Connection
 from .errors import SpoolError
 from .sender import Delivery, Receipt, Sender
 from .spool import Spool
@@ -62,6 +63,7 @@ class Tape:
         """
         self.source = source
         self.read_url = read_url
+        self._url = url
         self._spool = Spool(spool)
         try:
             self._sender = Sender(url, self._spool, timeout, session_policy)
@@ -137,6 +139,16 @@ class Tape:
 
     def status(self) -> Status:
         return Status(self._spool.pending, self._spool.rejected, self._sender.error, self._sender.last_sequence)
+
+    def ingest_health(self, timeout: float = 2.0) -> str:
+        """Asks ingest how it is, within so many seconds: ok, degraded (it answers, and is not ready) or down."""
+        connection = Connection(self._url, timeout)
+        try:
+            return "ok" if connection.request("GET", "/readyz").status == 200 else "degraded"
+        except OSError:
+            return "down"
+        finally:
+            connection.close()
 
     def retry_rejects(self) -> int:
         """Sends refused events once more, behind all else, with the same ids; returns how many."""

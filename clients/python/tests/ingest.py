@@ -25,6 +25,11 @@ class Ingest:
 
             def log_message(self, *_: Any) -> None: ...
 
+            def do_GET(self) -> None:
+                self.send_response(200 if self.path == "/readyz" else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 events = [json.loads(line) for line in body.splitlines()]

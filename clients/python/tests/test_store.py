@@ -261,7 +261,7 @@ class Stores(Case):
         self.assertEqual(self.store.health_check()["console"], "down")
         self.spool = self.folder / "down"
         store = tapedeck.Store(self.tape(NOWHERE, read_url=NOWHERE))
-        self.assertEqual(store.health_check()["console"], "down")
+        self.assertEqual(store.health_check(), {"ingest": "down", "console": "down"})
         store.close()
 
 

@@ -386,7 +386,13 @@ class OnDisk(Case):
         drained = run("drain", str(self.spool), "--url", ingest.url, "--session-policy", "flag")
         self.assertEqual(ingest.requests[0][0], "/v1/events?session_policy=flag")
         self.assertEqual((drained.returncode, drained.stdout), (1, "0 waiting, 1 refused\n"), drained.stderr)
-        self.assertEqual(json.loads(run("rejects", str(self.spool)).stdout)["rule"], "no")
+        rejects = run("rejects", str(self.spool))
+        self.assertEqual((rejects.returncode, json.loads(rejects.stdout)["rule"]), (1, "no"))
+        for command in ("drain", "rejects", "retry"):
+            mistyped = run(command, str(self.spool) + "s")
+            self.assertEqual((mistyped.returncode, mistyped.stdout), (2, ""))
+            self.assertIn("there is no spool in", mistyped.stderr)
+        self.assertFalse(os.path.exists(str(self.spool) + "s"))
         with tapedeck.Tape(NOWHERE, self.spool):
             self.assertEqual(run("drain", str(self.spool)).returncode, 3)
 

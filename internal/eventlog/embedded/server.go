@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	lock, err := durable.TryLock(filepath.Join(o.Dir, "lock"))
 	if err != nil {
-		return nil, fmt.Errorf("embedded log: data folder %s is in use by another process: %w", o.Dir, err)
+		return nil, fmt.Errorf("embedded log: data folder %s is in use by another process, stop that first (another ingest): %w", o.Dir, err)
 	}
 	s := &Server{
 		lock:     lock,
