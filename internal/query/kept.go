@@ -144,6 +144,8 @@ func MergeFills(all []StockFills, more []Trade) []StockFills {
 // each hands over the trades of the filter's accounts, stocks and days, those of
 // one account and stock together, oldest first.
 func (k *KeptTrades) each(f TradeFilter, use func(account, stock string, trades []PackedTrade)) {
+	first, end := f.span()
+	first, end = first/1e6, end/1e6 // days begin with a second
 	for account, stocks := range k.by {
 		if f.Account != "" && f.Account != account {
 			continue
@@ -152,13 +154,10 @@ func (k *KeptTrades) each(f TradeFilter, use func(account, stock string, trades 
 			if f.Stock != "" && f.Stock != stock {
 				continue
 			}
-			if f.To != 0 {
-				trades = trades[:firstAt(trades, f.To.Time().AddDate(0, 0, 1).Unix())]
+			if trades = trades[:firstAt(trades, end)]; len(trades) == 0 {
+				continue
 			}
-			if f.From != 0 {
-				trades = trades[firstAt(trades, f.From.Time().Unix()):]
-			}
-			if len(trades) > 0 {
+			if trades = trades[firstAt(trades, first):]; len(trades) > 0 {
 				use(account, stock, trades)
 			}
 		}

@@ -200,17 +200,8 @@ func escapeXML(text string) string {
 // a part that cannot be read: the throw is a comment in its own
 // src/IO/WriteBufferFromFileDescriptor.cpp (chdb-io/chdb, 26.7).
 func clickHouseSpare(s *Server) (int64, error) {
-	options, err := clickhouse.ParseDSN(s.URL())
-	if err != nil {
-		return 0, err
-	}
-	connection, err := clickhouse.Open(options)
-	if err != nil {
-		return 0, err
-	}
-	defer connection.Close()
 	var reserved int64
-	err = connection.QueryRow(context.Background(), "SELECT free_space - unreserved_space FROM system.disks WHERE name = 'default'").Scan(&reserved)
+	err := askDisk(context.Background(), s.URL(), "free_space - unreserved_space", &reserved)
 	return reserved + 1<<20 - 4096, err
 }
 
@@ -218,24 +209,28 @@ func clickHouseSpare(s *Server) (int64, error) {
 // server may have taken one, and ours says nothing of it.
 func clickHouseReady(ctx context.Context, s *Server) error {
 	for _, url := range []string{s.URL(), s.HTTPURL()} {
-		options, err := clickhouse.ParseDSN(url)
-		if err != nil {
-			return err
-		}
-		options.MaxOpenConns = 1
-		connection, err := clickhouse.Open(options)
-		if err != nil {
-			return err
-		}
 		var path string
-		err = connection.QueryRow(ctx, "SELECT path FROM system.disks WHERE name = 'default'").Scan(&path)
-		connection.Close()
-		if err != nil {
+		if err := askDisk(ctx, url, "path", &path); err != nil {
 			return err
 		}
 		if filepath.Clean(path) != clickHouseFolder(s) {
-			return fmt.Errorf("another server answers on %s", options.Addr[0])
+			return fmt.Errorf("another server answers on %s", url)
 		}
 	}
 	return nil
+}
+
+// askDisk asks, through one of its doors, what a server says of its disk.
+func askDisk(ctx context.Context, url, what string, answer any) error {
+	options, err := clickhouse.ParseDSN(url)
+	if err != nil {
+		return err
+	}
+	options.MaxOpenConns = 1
+	connection, err := clickhouse.Open(options)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	return connection.QueryRow(ctx, "SELECT "+what+" FROM system.disks WHERE name = 'default'").Scan(answer)
 }

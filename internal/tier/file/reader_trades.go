@@ -19,8 +19,7 @@ import (
 // Trades implements query.TradeReader, as far as deal_hist.csv goes: see
 // query.Trade. A filter by strategy wraps query.ErrLacks.
 func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade, query.At, error) {
-	var list []query.Trade
-	at, err := r.deals(ctx, f, func(trades []query.Trade) { list = trades })
+	list, at, err := r.deals(ctx, f)
 	// Deals of one account stand in the order of their sequences: of one second,
 	// the last is the newest. How those of several accounts do is not known.
 	slices.Reverse(list)
@@ -35,34 +34,19 @@ func (r *Reader) Trades(ctx context.Context, f query.TradeFilter) ([]query.Trade
 
 // Fills implements query.TradeReader, with amounts of price × volume.
 func (r *Reader) Fills(ctx context.Context, f query.TradeFilter) ([]query.StockFills, query.At, error) {
-	var all []query.StockFills
-	at, err := r.deals(ctx, f, func(trades []query.Trade) {
-		// Deals of one account stand in the order of their sequences.
-		slices.SortStableFunc(trades, func(a, b query.Trade) int {
-			return cmp.Or(strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.StockCode, b.StockCode), query.NewestFirst(b, a))
-		})
-		all = all[:0]
-		for len(trades) > 0 {
-			account, stock := trades[0].AccountID, trades[0].StockCode
-			n := slices.IndexFunc(trades, func(t query.Trade) bool { return t.AccountID != account || t.StockCode != stock })
-			if n < 0 {
-				n = len(trades)
-			}
-			all = append(all, query.StockFills{Account: account, Stock: stock, Fills: query.AppendFills(nil, trades[:n], query.TradeFilter{})})
-			trades = trades[n:]
-		}
-	})
-	return all, at, err
+	f.Limit = 0
+	trades, at, err := r.Trades(ctx, f)
+	return query.MergeFills(nil, trades), at, err
 }
 
-// deals hands the trades of all accounts that pass the filter over, those of
-// one account in the order of their sequences.
-func (r *Reader) deals(ctx context.Context, f query.TradeFilter, use func([]query.Trade)) (query.At, error) {
+// deals lists the trades of all accounts that pass the filter, those of one
+// account in the order of their sequences.
+func (r *Reader) deals(ctx context.Context, f query.TradeFilter) (trades []query.Trade, at query.At, err error) {
 	if f.Strategy != "" {
-		return query.At{}, fmt.Errorf("file: %s has no strategies: %w", silverquant.DealsFile, query.ErrLacks)
+		return nil, query.At{}, fmt.Errorf("file: %s has no strategies: %w", silverquant.DealsFile, query.ErrLacks)
 	}
-	return r.snapshot(ctx, "read trades", func(m *index) error {
-		var trades []query.Trade
+	at, err = r.snapshot(ctx, "read trades", func(m *index) error {
+		trades = trades[:0] // perhaps of a manifest before
 		for name := range m.Files {
 			account := ownerOf(name)
 			if path.Base(name) != silverquant.DealsFile || f.Account != "" && f.Account != account {
@@ -76,9 +60,12 @@ func (r *Reader) deals(ctx context.Context, f query.TradeFilter, use func([]quer
 				trades = of.packed.AppendMatches(trades, of.list, f)
 			}
 		}
-		use(trades)
 		return nil
 	})
+	if err != nil {
+		return nil, at, err
+	}
+	return trades, at, nil
 }
 
 // deals are those of one file.
